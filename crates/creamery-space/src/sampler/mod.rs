@@ -233,10 +233,8 @@ enum Failure {
 fn prepare(problem: &Problem) -> Result<(Source, PathCount), Failure> {
     let bounded: Vec<Dimension> = problem.bounded().collect();
     let mut best: Option<Probed> = None;
-    for (round, cells) in grids(&bounded, problem.options.len())
-        .into_iter()
-        .enumerate()
-    {
+    let grids = grids(&bounded, problem.options.len());
+    for (round, cells) in (0..).zip(grids) {
         let table = Table::new(problem, cells).ok_or(Failure::Empty)?;
         let all = table.count();
         if all == 0 {
@@ -266,7 +264,7 @@ fn prepare(problem: &Problem) -> Result<(Source, PathCount), Failure> {
     let mut best = best.ok_or(Failure::Narrow)?;
     if best.fitting.0 * WORTH < best.fitting.1 {
         // So few that the estimate needs more probes, and that none may have been met yet.
-        best.fitting = probe(problem, &best.table, usize::MAX, LONG_PROBE, PROBES / 4);
+        best.fitting = probe(problem, &best.table, u64::MAX, LONG_PROBE, PROBES / 4);
     }
     let (hits, probes) = best.fitting;
     if hits == 0 {
@@ -303,11 +301,11 @@ fn grids(bounded: &[Dimension], places: usize) -> Vec<[usize; 2]> {
 fn probe(
     problem: &Problem,
     table: &Table,
-    round: usize,
+    round: u64,
     most: usize,
     enough: usize,
 ) -> (usize, usize) {
-    let mut rng = creamery_rng::stream(0, "sampler probe", round as u64);
+    let mut rng = creamery_rng::stream(0, "sampler probe", round);
     let mut path = vec![0; problem.options.len()];
     let all = table.count();
     let mut fitting = 0;

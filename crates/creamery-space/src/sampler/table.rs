@@ -284,3 +284,105 @@ impl Axis {
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Bounds;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    /// Every path, by counting up.
+    fn all_paths(problem: &Problem) -> Vec<Vec<u8>> {
+        let mut paths = vec![Vec::new()];
+        for options in &problem.options {
+            let longer = |path: Vec<u8>| {
+                (0..options.len() as u8).map(move |option| [&path[..], &[option]].concat())
+            };
+            paths = paths.into_iter().flat_map(longer).collect();
+        }
+        paths
+    }
+
+    fn any_bounds() -> impl Strategy<Value = Bounds> {
+        (0u64..250, prop_oneof![1u64..300, Just(u64::MAX)]).prop_map(|(min, width)| Bounds {
+            min: min.saturating_sub(100),
+            max: min.saturating_add(width),
+        })
+    }
+
+    fn any_problem() -> impl Strategy<Value = Problem> {
+        let places = vec(vec([0u64..60, 0u64..60], 1..4), 1..6);
+        (places, [0u64..50, 0u64..50], [any_bounds(), any_bounds()]).prop_map(
+            |(options, fixed, bounds)| Problem {
+                stage_blocks: vec![1; options.len()],
+                operations: 4,
+                fixed,
+                options,
+                bounds,
+            },
+        )
+    }
+
+    proptest! {
+        /// However coarse the grid: each index is another path, and the paths are every one that fits and
+        /// none that a whole path's rounding could not have let in.
+        #[test]
+        fn indices_are_the_paths_that_may_fit(
+            problem in any_problem(),
+            cells in [0usize..40, 0usize..40],
+        ) {
+            let all = all_paths(&problem);
+            let fitting: HashSet<_> = all.iter().filter(|path| problem.fits(path)).collect();
+            let bounded: Vec<_> = problem.bounded().collect();
+            let Some(table) = Table::new(&problem, cells) else {
+                prop_assert!(fitting.is_empty());
+                return Ok(());
+            };
+            let mut path = vec![0; problem.options.len()];
+            let mut drawn = HashSet::new();
+            for index in 0..table.count() {
+                table.path(index, &mut path);
+                prop_assert!(drawn.insert(path.clone()), "{:?} twice", path);
+                let cost = problem.cost(&path);
+                for (d, axis) in table.axes.iter().enumerate() {
+                    let allowed = if axis.cells == 0 { u64::MAX } else { axis.lost };
+                    prop_assert!(problem.bounds[d].distance(cost[d]) <= allowed);
+                }
+            }
+            prop_assert!(fitting.iter().all(|path| drawn.contains(*path)));
+            prop_assert!(table.surely(&bounded) <= fitting.len() as u128);
+            if table.exact(&bounded) {
+                prop_assert_eq!(table.count(), fitting.len() as u128);
+                prop_assert_eq!(table.surely(&bounded), table.count());
+            }
+        }
+    }
+
+    /// Sums of 10 and 14 need no rounding on a grid of that many steps of their common divisor.
+    #[test]
+    fn a_grid_as_fine_as_the_costs_is_exact() {
+        let problem = |max| Problem {
+            fixed: [3, 0],
+            options: vec![vec![[0, 0], [10, 0], [14, 0]]; 4],
+            bounds: [
+                Bounds { min: 0, max },
+                Bounds {
+                    min: 0,
+                    max: u64::MAX,
+                },
+            ],
+            operations: 3,
+            stage_blocks: vec![4],
+        };
+        let tight = problem(3 + 24);
+        let bounded: Vec<_> = tight.bounded().collect();
+        assert_eq!(bounded, [Dimension::Macs]);
+        let table = Table::new(&tight, [13, 0]).unwrap();
+        assert!(table.exact(&bounded));
+        // At most two dear options, and not 14 twice: 1 + 4 + 4 + 6 + 12.
+        assert_eq!(table.count(), 27);
+        assert!(!Table::new(&tight, [12, 0]).unwrap().exact(&bounded));
+    }
+}
