@@ -217,7 +217,7 @@ pub enum DataError {
         /// 1 or 3.
         channels: usize,
         /// Bytes needed.
-        expected: u128,
+        expected: usize,
         /// Bytes given.
         found: usize,
     },

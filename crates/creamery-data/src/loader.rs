@@ -168,7 +168,7 @@ impl Loader {
             channels,
             ..
         } = *self.plan.transform.pipeline();
-        let mut images = Vec::with_capacity(n * size * size * channels);
+        let mut images = Vec::with_capacity(n * self.plan.transform.pipeline().samples());
         let mut labels = Vec::with_capacity(n);
         while labels.len() < n {
             let parcel = self.parcels.next().unwrap_or_else(|| {

@@ -43,7 +43,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Floats of one image as networks take it: `resolution * resolution * channels`.
-    pub fn samples(&self) -> usize {
+    pub(crate) fn samples(&self) -> usize {
         self.resolution * self.resolution * self.channels
     }
 

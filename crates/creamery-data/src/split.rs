@@ -66,14 +66,13 @@ impl Split {
         classes: usize,
     ) -> Result<Self, DataError> {
         let [height, width, channels] = shape;
-        let expected =
-            shape.iter().map(|&side| side as u128).product::<u128>() * labels.len() as u128;
+        let expected = shape.into_iter().fold(labels.len(), usize::saturating_mul);
         if labels.is_empty() {
             return Err(DataError::NoImages {
                 place: "the split".to_owned(),
             });
         }
-        if expected != pixels.len() as u128 || expected == 0 || !matches!(channels, 1 | 3) {
+        if expected != pixels.len() || expected == 0 || !matches!(channels, 1 | 3) {
             return Err(DataError::Pixels {
                 labels: labels.len(),
                 height,
