@@ -1,0 +1,799 @@
+//! The backward pass.
+//!
+//! From the output back: the projection's norm, then for each group of mid channels the projection's input
+//! and weight gradients and the way through the gate up to what squeeze-excite adds; then squeeze-excite;
+//! then, again for each group of channels, the depthwise norm, the depthwise convolution's gradients, the
+//! expansion's norm and weight gradient; last the gradient of x, which takes all mid channels together.
+
+use super::forward::source;
+use super::squeeze::{self, SqueezeSlope};
+use super::{BlockGrads, BlockSaved, BlockShape, BlockWeights, ExpandGrads, check};
+use crate::depthwise::{InputGrad, InputPlan, WeightGrad, Window};
+use crate::elementwise::{
+    Fill, FillSlope, GATE_SUMS, GateSlope, OutputSlope, RawSlope, SlopeSums, Unblock,
+};
+use crate::error::{KernelError, length};
+use crate::grid::{Grid, Phase};
+use crate::isa::{self, Proof};
+use crate::norm::{NormBackward, SharedNormBackward};
+use crate::partial::{Partial, SharedPartial};
+use crate::pool::Buffer;
+use crate::product::{Left, Order, Product, Right, Start, Target, Transpose};
+use crate::shared::Shared;
+use crate::simd::LANES;
+use std::ops::Range;
+
+/// Pixels that go through a chain of small passes together.
+const TILE: usize = 256;
+
+/// The gradients of a block, by that of its output.
+///
+/// `x` and `weights` must be those of the forward pass that gave `saved`. The gradient of x is computed if
+/// `input` says so.
+///
+/// # Errors
+/// [`KernelError`] if a slice does not fit the shape.
+pub fn backward(
+    shape: &BlockShape,
+    weights: &BlockWeights<'_>,
+    x: &[f32],
+    saved: &BlockSaved,
+    dy: &[f32],
+    input: bool,
+) -> Result<BlockGrads, KernelError> {
+    let window = check(shape, weights, x)?;
+    length("dy", dy.len(), shape.output_len())?;
+    let (blocks, images) = (shape.mid_channels.div_ceil(LANES), shape.images);
+    let outer = window.out_height * window.out_width;
+    length(
+        "saved depthwise map",
+        saved.depthwise.raw.len(),
+        blocks * images * outer * LANES,
+    )?;
+    if saved.expand.is_some() != weights.expand.is_some() {
+        return Err(KernelError::Mismatch {
+            what: "the expansion's weights",
+            other: "its saved map",
+        });
+    }
+    if saved.squeeze.is_some() != weights.squeeze.is_some() {
+        return Err(KernelError::Mismatch {
+            what: "squeeze-excite's weights",
+            other: "its saved values",
+        });
+    }
+    let isa = isa::current();
+
+    let (projected, project_norm) = output_slope(isa, shape, saved, dy);
+    let grid = Grid::new(blocks, images, shape.height * shape.width);
+    let pass = Pass {
+        isa,
+        shape,
+        weights,
+        x,
+        saved,
+        window: &window,
+        grid: &grid,
+        outer,
+    };
+    let mut gated = pass.through_projection(&projected);
+    drop(projected);
+    let squeezed = weights
+        .squeeze
+        .as_ref()
+        .zip(saved.squeeze.as_ref())
+        .map(|(weights, saved)| {
+            let gate = &mut gated.sums[..blocks * images * LANES];
+            squeeze::backward(isa, shape, weights, saved, gate)
+        });
+    let project = std::mem::take(&mut gated.project);
+    let inner = pass.through_depthwise(gated, squeezed.as_ref(), dy, input);
+    Ok(BlockGrads {
+        x: inner.x,
+        expand: inner.expand,
+        depthwise: inner.depthwise,
+        depthwise_norm: inner.depthwise_norm,
+        squeeze: squeezed.map(|squeezed| squeezed.grads),
+        project,
+        project_norm,
+    })
+}
+
+/// The gradient of the raw projection, blocked, and that of its norm.
+fn output_slope(
+    isa: Proof,
+    shape: &BlockShape,
+    saved: &BlockSaved,
+    dy: &[f32],
+) -> (Buffer, crate::norm::NormGrads) {
+    let out = shape.out_channels;
+    let pixels = shape.out_height() * shape.out_width();
+    let blocks = out.div_ceil(LANES);
+    let grid = Grid::new(blocks, shape.images, pixels);
+    let counts = grid.counts(pixels);
+    let mut slope = Buffer::stale(blocks * shape.images * pixels * LANES);
+    let mut norm = NormBackward::new(&saved.project.norm, grid.chunks.len());
+    {
+        let (slope, norm) = (Shared::new(&mut slope), norm.shared());
+        let part = |block: usize, chunk: usize| {
+            let (first, images) = (block * shape.images, &grid.chunks[chunk]);
+            (first + images.start) * pixels * LANES..(first + images.end) * pixels * LANES
+        };
+        let sum = |group: &Range<usize>, chunk: usize| {
+            for block in group.clone() {
+                let part = part(block, chunk);
+                let channels = (out - block * LANES).min(LANES);
+                // SAFETY: these channels of this chunk are this task's.
+                let (map, sums) = unsafe {
+                    let sums = [0, 1]
+                        .map(|quantity| norm.parts.write(chunk, quantity, &(block..block + 1)));
+                    (slope.write(part.clone()), sums)
+                };
+                isa.run(OutputSlope {
+                    norm: saved.project.norm.block(block),
+                    silu: false,
+                    raw: &saved.project.raw[part],
+                    slope: &dy[grid.chunks[chunk].start * pixels * out + block * LANES..],
+                    channels,
+                    stride: out,
+                    out: map,
+                    sums,
+                });
+            }
+        };
+        // SAFETY: the group's parts are written, and it is this task's.
+        let join = |group: &Range<usize>| unsafe { norm.join(group.clone(), &counts) };
+        let raw = |group: &Range<usize>, chunk: usize| {
+            for block in group.clone() {
+                let part = part(block, chunk);
+                // SAFETY: these channels of this chunk are this task's, and their norm is joined.
+                let (slope, map) = unsafe { (norm.block(block), slope.write(part.clone())) };
+                isa.run(RawSlope {
+                    slope,
+                    raw: &saved.project.raw[part],
+                    map,
+                });
+            }
+        };
+        grid.run(&[
+            Phase {
+                task: &sum,
+                join: &join,
+            },
+            Phase {
+                task: &raw,
+                join: &|_| {},
+            },
+        ]);
+    }
+    (slope, norm.grads())
+}
+
+/// What all steps of the pass share.
+struct Pass<'a> {
+    isa: Proof,
+    shape: &'a BlockShape,
+    weights: &'a BlockWeights<'a>,
+    x: &'a [f32],
+    saved: &'a BlockSaved,
+    window: &'a Window,
+    /// Of the mid channels.
+    grid: &'a Grid,
+    /// Pixels of an image of the depthwise output.
+    outer: usize,
+}
+
+/// The way back to the depthwise norm's output, as far as it goes without squeeze-excite's part.
+struct Gated {
+    /// The norm's output's gradient is `u + p v`; see [`GateSlope`].
+    u: Buffer,
+    v: Buffer,
+    /// `[quantities][blocks][images][16]`; see [`GateSlope`].
+    sums: Buffer,
+    /// The gradient of the projection's weight.
+    project: Vec<f32>,
+}
+
+/// The gradients that the rest of the pass gives.
+struct Inner {
+    x: Option<Vec<f32>>,
+    expand: Option<ExpandGrads>,
+    depthwise: Vec<f32>,
+    depthwise_norm: crate::norm::NormGrads,
+}
+
+impl Pass<'_> {
+    fn blocks(&self) -> usize {
+        self.shape.mid_channels.div_ceil(LANES)
+    }
+
+    /// Channels of a group that exist.
+    fn channels(&self, group: &Range<usize>) -> Range<usize> {
+        group.start * LANES..self.shape.mid_channels.min(group.end * LANES)
+    }
+
+    /// Pieces of a chunk that are small enough for cache: images, and the pixels of each, `size` to a whole one.
+    fn tiles(&self, chunk: usize, size: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        let images = &self.grid.chunks[chunk];
+        let mut tiles = Vec::new();
+        if size >= TILE {
+            for image in images.clone() {
+                tiles.extend(
+                    (0..size)
+                        .step_by(TILE)
+                        .map(|first| (image..image + 1, first..size.min(first + TILE))),
+                );
+            }
+        } else {
+            let batch = TILE / size;
+            tiles.extend(
+                images
+                    .clone()
+                    .step_by(batch)
+                    .map(|first| (first..images.end.min(first + batch), 0..size)),
+            );
+        }
+        tiles
+    }
+
+    /// Through the projection and the gate.
+    fn through_projection(&self, projected: &[f32]) -> Gated {
+        let (shape, outer, images) = (self.shape, self.outer, self.shape.images);
+        let (mid, out) = (shape.mid_channels, shape.out_channels);
+        let blocks = self.blocks();
+        let mut gated = Gated {
+            u: Buffer::stale(blocks * images * outer * LANES),
+            v: Buffer::stale(blocks * images * outer * LANES),
+            sums: Buffer::zeros(GATE_SUMS * blocks * images * LANES),
+            project: vec![0.0; out * mid],
+        };
+        let ones;
+        let gate = match &self.saved.squeeze {
+            Some(squeeze) => squeeze.gate(),
+            None => {
+                let mut buffer = Buffer::stale(blocks * images * LANES);
+                buffer.fill(1.0);
+                ones = buffer;
+                &ones
+            }
+        };
+        let mut partial = Partial::new(&mut gated.project, self.grid.chunks.len());
+        {
+            let (u, v, sums, partial) = (
+                Shared::new(&mut gated.u),
+                Shared::new(&mut gated.v),
+                Shared::new(&mut gated.sums),
+                partial.shared(),
+            );
+            let map = images * outer * LANES;
+            let task = |group: &Range<usize>, chunk: usize| {
+                let channels = self.channels(group);
+                let n = channels.len();
+                let whole = n.is_multiple_of(LANES);
+                let mut again = Buffer::stale(group.len() * TILE * LANES);
+                for (tile, pixels) in self.tiles(chunk, outer) {
+                    let count = tile.len() * pixels.len();
+                    let first = (tile.start * outer + pixels.start) * LANES;
+                    let a = Left {
+                        values: projected[first..].into(),
+                        order: Order::ByRows,
+                        row: LANES,
+                        block: map,
+                    };
+                    let values = self.weights.project[channels.start..].into();
+                    let b = Right {
+                        values,
+                        row: mid,
+                        block: LANES,
+                        whole,
+                    };
+                    let at = u.pointer(group.start * map + first);
+                    let c = Target {
+                        at,
+                        row: LANES,
+                        block: map,
+                        whole: true,
+                    };
+                    // SAFETY: these channels of these images are this task's.
+                    self.isa
+                        .run(unsafe { Product::new([count, n, out], a, b, c) });
+                    for (block, again) in group.clone().zip(again.chunks_exact_mut(TILE * LANES)) {
+                        let part = block * map + first..block * map + first + count * LANES;
+                        let per_image = (block * images + tile.start) * LANES
+                            ..(block * images + tile.end) * LANES;
+                        let step = blocks * images * LANES;
+                        // SAFETY: these channels of these images are this task's.
+                        let (u, v, sums) = unsafe {
+                            let sums = std::array::from_fn(|quantity| {
+                                sums.write(
+                                    quantity * step + per_image.start
+                                        ..quantity * step + per_image.end,
+                                )
+                            });
+                            (u.write(part.clone()), v.write(part.clone()), sums)
+                        };
+                        self.isa.run(GateSlope {
+                            norm: self.saved.depthwise.norm.block(block),
+                            pixels: pixels.len(),
+                            raw: &self.saved.depthwise.raw[part],
+                            gate: &gate[per_image],
+                            u,
+                            v,
+                            gated: again,
+                            sums,
+                        });
+                    }
+                    let a = Left {
+                        values: projected[first..].into(),
+                        order: Order::ByColumns,
+                        row: LANES,
+                        block: map,
+                    };
+                    let b = Right {
+                        values: again[..].into(),
+                        row: LANES,
+                        block: TILE * LANES,
+                        whole: true,
+                    };
+                    let c = Target {
+                        at: partial.pointer(chunk, channels.start),
+                        row: mid,
+                        block: LANES,
+                        whole,
+                    };
+                    // SAFETY: these columns of this chunk's part are this task's.
+                    self.isa
+                        .run(unsafe { Product::new([out, n, count], a, b, c) }.start(Start::Held));
+                }
+            };
+            let join = |group: &Range<usize>| {
+                for row in 0..out {
+                    let channels = self.channels(group);
+                    // SAFETY: the group's columns are this task's, and all chunks' parts are written.
+                    unsafe { partial.join(row * mid + channels.start..row * mid + channels.end) };
+                }
+            };
+            self.grid.run(&[Phase {
+                task: &task,
+                join: &join,
+            }]);
+        }
+        gated
+    }
+
+    /// From the depthwise norm back to x.
+    fn through_depthwise(
+        &self,
+        gated: Gated,
+        squeezed: Option<&SqueezeSlope>,
+        dy: &[f32],
+        input: bool,
+    ) -> Inner {
+        let (shape, grid, blocks) = (self.shape, self.grid, self.blocks());
+        let inner = shape.height * shape.width;
+        let chunks = grid.chunks.len();
+        let size = shape.kernel * shape.kernel;
+        let map = shape.images * inner * LANES;
+        let mut pooled = Buffer::zeros(blocks * shape.images * LANES);
+        let mut slope = Buffer::stale(blocks * map);
+        let mut grads = Inner {
+            x: None,
+            expand: None,
+            depthwise: vec![0.0; shape.mid_channels * size],
+            depthwise_norm: crate::norm::NormGrads {
+                gamma: Vec::new(),
+                beta: Vec::new(),
+            },
+        };
+        let mut taps = Buffer::zeros(chunks * blocks * size * LANES);
+        let mut depthwise_norm = NormBackward::new(&self.saved.depthwise.norm, chunks);
+        let mut expand_norm = self
+            .saved
+            .expand
+            .as_ref()
+            .map(|map| NormBackward::new(&map.norm, chunks));
+        let mut expand = vec![
+            0.0;
+            if self.weights.expand.is_some() {
+                shape.mid_channels * shape.in_channels
+            } else {
+                0
+            }
+        ];
+        let mut partial = Partial::new(&mut expand, chunks);
+        let mut dx = match (input, self.weights.expand.is_some(), shape.residual()) {
+            (false, ..) => Vec::new(),
+            (true, true, true) => dy.to_vec(),
+            (true, ..) => vec![0.0; shape.input_len()],
+        };
+        {
+            let step = DepthwiseStep {
+                pass: self,
+                plan: InputPlan::new(self.window),
+                gated: [&gated.u, &gated.v],
+                pooled: Shared::new(&mut pooled),
+                slope: Shared::new(&mut slope),
+                taps: Shared::new(&mut taps),
+                norm: depthwise_norm.shared(),
+                expand_norm: expand_norm.as_mut().map(NormBackward::shared),
+                expand: partial.shared(),
+                dx: (input && self.weights.expand.is_none()).then(|| (Shared::new(&mut dx), dy)),
+            };
+            let grads = Shared::new(&mut grads.depthwise);
+            let pool = |group: &Range<usize>| step.pool(group, squeezed, &gated.sums);
+            let convolve = |group: &Range<usize>, chunk: usize| step.convolve(group, chunk);
+            let join = |group: &Range<usize>| step.join(group, grads);
+            let expand = |group: &Range<usize>, chunk: usize| step.expand(group, chunk);
+            let join_expand = |group: &Range<usize>| {
+                let channels = self.channels(group);
+                let k = shape.in_channels;
+                // SAFETY: the group's rows are this task's, and all chunks' parts are written.
+                unsafe { step.expand.join(channels.start * k..channels.end * k) };
+            };
+            let phases = [
+                Phase {
+                    task: &|_, _| {},
+                    join: &pool,
+                },
+                Phase {
+                    task: &convolve,
+                    join: &join,
+                },
+                Phase {
+                    task: &expand,
+                    join: &join_expand,
+                },
+            ];
+            grid.run(if self.weights.expand.is_some() {
+                &phases
+            } else {
+                &phases[..2]
+            });
+        }
+        drop(partial);
+        if let (true, Some(weights)) = (input, &self.weights.expand) {
+            self.input(&slope, weights.weight, &mut dx);
+        }
+        grads.x = input.then_some(dx);
+        grads.expand = expand_norm.map(|norm| ExpandGrads {
+            weight: expand,
+            norm: norm.grads(),
+        });
+        grads.depthwise_norm = depthwise_norm.grads();
+        grads
+    }
+
+    /// Adds to the gradient of x what comes through the expansion.
+    fn input(&self, slope: &[f32], weight: &[f32], dx: &mut [f32]) {
+        let shape = self.shape;
+        let (k, pixels) = (shape.in_channels, shape.height * shape.width);
+        let grid = Grid::new(k.div_ceil(LANES), shape.images, pixels);
+        let dx = Shared::new(dx);
+        let block = shape.images * pixels * LANES;
+        let task = |group: &Range<usize>, chunk: usize| {
+            let images = &grid.chunks[chunk];
+            let columns = group.start * LANES..k.min(group.end * LANES);
+            let n = columns.len();
+            let whole = n.is_multiple_of(LANES);
+            let first = images.start * pixels;
+            let a = Left {
+                values: slope[first * LANES..].into(),
+                order: Order::ByRows,
+                row: LANES,
+                block,
+            };
+            let b = Right {
+                values: weight[columns.start..].into(),
+                row: k,
+                block: LANES,
+                whole,
+            };
+            let c = Target {
+                at: dx.pointer(first * k + columns.start),
+                row: k,
+                block: LANES,
+                whole,
+            };
+            let start = if shape.residual() {
+                Start::Held
+            } else {
+                Start::Zero
+            };
+            // SAFETY: these columns of these images are this task's.
+            self.isa.run(
+                unsafe { Product::new([images.len() * pixels, n, shape.mid_channels], a, b, c) }
+                    .start(start),
+            );
+        };
+        grid.run(&[Phase {
+            task: &task,
+            join: &|_| {},
+        }]);
+    }
+}
+
+/// The part of the pass from the depthwise norm to the expansion, by groups of channels.
+struct DepthwiseStep<'a> {
+    pass: &'a Pass<'a>,
+    plan: InputPlan,
+    /// `u` and `v` of [`Gated`].
+    gated: [&'a [f32]; 2],
+    /// What comes back through squeeze-excite, `[blocks][images][16]`.
+    pooled: Shared<'a>,
+    /// The gradient of the depthwise input, then that of the raw expansion, `[blocks][images][pixels][16]`.
+    slope: Shared<'a>,
+    /// Gradients of the taps, `[chunks][blocks][kernel][kernel][16]`.
+    taps: Shared<'a>,
+    norm: SharedNormBackward<'a>,
+    expand_norm: Option<SharedNormBackward<'a>>,
+    /// The gradient of the expansion's weight.
+    expand: SharedPartial<'a>,
+    /// Without an expansion, where the gradient of x goes, and that of y.
+    dx: Option<(Shared<'a>, &'a [f32])>,
+}
+
+impl DepthwiseStep<'_> {
+    /// What comes back through squeeze-excite, and the depthwise norm's sums, which need it.
+    fn pool(&self, group: &Range<usize>, squeezed: Option<&SqueezeSlope>, sums: &[f32]) {
+        let pass = self.pass;
+        let images = pass.shape.images;
+        let part = group.start * images * LANES..group.end * images * LANES;
+        // SAFETY: the group is this task's.
+        let pooled = unsafe { self.pooled.write(part) };
+        if let (Some(squeezed), Some(weights)) = (squeezed, &pass.weights.squeeze) {
+            squeezed.pooled(pass.isa, pass.shape, weights, group, pooled);
+        }
+        let quantity = pass.blocks() * images * LANES;
+        for (block, pooled) in group.clone().zip(pooled.chunks_exact(images * LANES)) {
+            let mut totals = [[0.0; LANES]; 2];
+            let [u, v, u_along, v_along] = [1, 2, 3, 4]
+                .map(|index| &sums[index * quantity + block * images * LANES..][..images * LANES]);
+            for ((sums, through), totals) in
+                [u, u_along].into_iter().zip([v, v_along]).zip(&mut totals)
+            {
+                let values = sums
+                    .as_chunks::<LANES>()
+                    .0
+                    .iter()
+                    .zip(through.as_chunks::<LANES>().0);
+                for ((sum, through), pooled) in values.zip(pooled.as_chunks::<LANES>().0) {
+                    for lane in 0..LANES {
+                        totals[lane] += f64::from(sum[lane])
+                            + f64::from(pooled[lane]) * f64::from(through[lane]);
+                    }
+                }
+            }
+            // SAFETY: the group is this task's.
+            unsafe { self.norm.set(block, totals, images * pass.outer) };
+        }
+    }
+
+    /// The depthwise convolution's gradients for a group of channels of a chunk of images.
+    fn convolve(&self, group: &Range<usize>, chunk: usize) {
+        let pass = self.pass;
+        let (window, shape) = (pass.window, pass.shape);
+        let (isa, outer) = (pass.isa, pass.outer);
+        let inner = window.height * window.width;
+        let size = window.kernel * window.kernel;
+        let images = &pass.grid.chunks[chunk];
+        let most = window.batch().min(images.len());
+        let mut input = Buffer::zeros(most * window.padded_len());
+        let mut activation = Buffer::stale(most * inner * LANES);
+        let mut slope = Buffer::zeros(most * window.out_height * self.plan.padded_width * LANES);
+        let zeros = Buffer::zeros(window.padded_width() * LANES);
+        let mut taps = Buffer::stale(size * LANES);
+        let mut arranged = Buffer::stale(self.plan.taps_len(window));
+        for block in group.clone() {
+            let rows = pass.channels(&(block..block + 1));
+            isa.run(Transpose {
+                from: &pass.weights.depthwise[rows.start * size..rows.end * size],
+                k: size,
+                to: &mut taps,
+            });
+            self.plan.arrange(window, &taps, &mut arranged);
+            // SAFETY: this chunk's part of this block is this task's.
+            let grads = unsafe {
+                let at = (chunk * pass.blocks() + block) * size * LANES;
+                self.taps.write(at..at + size * LANES)
+            };
+            for start in images.clone().step_by(window.batch()) {
+                let count = window.batch().min(images.end - start);
+                let first = block * shape.images + start;
+                let part = first * outer * LANES..(first + count) * outer * LANES;
+                // SAFETY: the group's norm and pooled values are set.
+                let (norm, pooled) = unsafe {
+                    (
+                        self.norm.block(block),
+                        self.pooled.read(first * LANES..(first + count) * LANES),
+                    )
+                };
+                isa.run(FillSlope {
+                    slope: norm,
+                    raw: &pass.saved.depthwise.raw[part.clone()],
+                    u: &self.gated[0][part.clone()],
+                    v: &self.gated[1][part],
+                    p: pooled,
+                    rows: window.out_height,
+                    width: window.out_width,
+                    to: &mut slope,
+                    left: self.plan.left,
+                    padded_width: self.plan.padded_width,
+                });
+                isa.run(Fill {
+                    rows: count * window.height,
+                    width: window.width,
+                    to: &mut input,
+                    left: window.left(),
+                    padded_width: window.padded_width(),
+                    slope: pass.weights.expand.is_some().then_some(&mut activation[..]),
+                    ..pass.source(block, start..start + count)
+                });
+                isa.run(WeightGrad {
+                    window,
+                    input: &input,
+                    zeros: &zeros,
+                    slope: &slope,
+                    slope_left: self.plan.left,
+                    slope_width: self.plan.padded_width,
+                    grads,
+                    images: count,
+                });
+                if self.expand_norm.is_none() && self.dx.is_none() {
+                    continue;
+                }
+                // SAFETY: these channels of these images are this task's.
+                let out = unsafe {
+                    self.slope
+                        .write(first * inner * LANES..(first + count) * inner * LANES)
+                };
+                isa.run(InputGrad {
+                    window,
+                    plan: &self.plan,
+                    slope: &slope,
+                    taps: &arranged,
+                    out,
+                });
+                self.finish(block, chunk, start..start + count, out, &activation);
+            }
+        }
+    }
+
+    /// What becomes of the gradient of the depthwise input of a block of some images.
+    fn finish(
+        &self,
+        block: usize,
+        chunk: usize,
+        images: Range<usize>,
+        map: &mut [f32],
+        activation: &[f32],
+    ) {
+        let pass = self.pass;
+        let shape = pass.shape;
+        let inner = shape.height * shape.width;
+        if let (Some(norm), Some(saved)) = (self.expand_norm, &pass.saved.expand) {
+            let first = block * shape.images;
+            let part = (first + images.start) * inner * LANES..(first + images.end) * inner * LANES;
+            // SAFETY: this chunk's parts of these channels are this task's.
+            let sums = [0, 1]
+                .map(|quantity| unsafe { norm.parts.write(chunk, quantity, &(block..block + 1)) });
+            pass.isa.run(SlopeSums {
+                norm: saved.norm.block(block),
+                raw: &saved.raw[part],
+                slope: activation,
+                map,
+                sums,
+            });
+        }
+        if let Some((dx, dy)) = self.dx {
+            let channels = shape.in_channels;
+            let at = images.start * inner * channels + block * LANES;
+            // SAFETY: these channels of these images are this task's.
+            let mut unblock = unsafe {
+                Unblock::new(
+                    map,
+                    [(channels - block * LANES).min(LANES), channels],
+                    dx.pointer(at),
+                )
+            };
+            unblock.add = shape.residual().then(|| &dy[at..]);
+            pass.isa.run(unblock);
+        }
+    }
+
+    /// Joins the chunks' gradients of the taps and the expansion's norm.
+    fn join(&self, group: &Range<usize>, grads: Shared<'_>) {
+        let pass = self.pass;
+        let window = pass.window;
+        let size = window.kernel * window.kernel;
+        let used = |crop: usize| crop..window.kernel - crop;
+        for block in group.clone() {
+            let channels = pass.channels(&(block..block + 1));
+            // SAFETY: the group is this task's.
+            let grads = unsafe { grads.write(channels.start * size..channels.end * size) };
+            for chunk in 0..pass.grid.chunks.len() {
+                let at = (chunk * pass.blocks() + block) * size * LANES;
+                // SAFETY: the chunks' parts are written.
+                let part = unsafe { self.taps.read(at..at + size * LANES) };
+                for row in used(window.crop_rows) {
+                    for tap in used(window.crop_columns).map(|column| row * window.kernel + column)
+                    {
+                        for (channel, grad) in
+                            grads.chunks_exact_mut(size).zip(&part[tap * LANES..])
+                        {
+                            channel[tap] += grad;
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(norm) = self.expand_norm {
+            let counts = pass.grid.counts(pass.shape.height * pass.shape.width);
+            // SAFETY: the group's parts are written, and it is this task's.
+            unsafe { norm.join(group.clone(), &counts) };
+        }
+    }
+
+    /// The gradients of the raw expansion and of its weight, for a group of channels of a chunk of images.
+    fn expand(&self, group: &Range<usize>, chunk: usize) {
+        let pass = self.pass;
+        let (Some(norm), Some(saved)) = (self.expand_norm, &pass.saved.expand) else {
+            return;
+        };
+        let shape = pass.shape;
+        let (k, inner) = (shape.in_channels, shape.height * shape.width);
+        let map = shape.images * inner * LANES;
+        let rows = pass.channels(group);
+        let whole = k.is_multiple_of(LANES);
+        for (images, pixels) in pass.tiles(chunk, inner) {
+            let count = images.len() * pixels.len();
+            let pixel = images.start * inner + pixels.start;
+            for block in group.clone() {
+                let part = block * map + pixel * LANES..block * map + (pixel + count) * LANES;
+                // SAFETY: these channels of these images are this task's, and their norm is joined.
+                let (slope, map) = unsafe { (norm.block(block), self.slope.write(part.clone())) };
+                pass.isa.run(RawSlope {
+                    slope,
+                    raw: &saved.raw[part],
+                    map,
+                });
+            }
+            let values = self.slope.view(group.start * map + pixel * LANES);
+            let a = Left {
+                values,
+                order: Order::ByColumns,
+                row: LANES,
+                block: map,
+            };
+            let b = Right {
+                values: pass.x[pixel * k..].into(),
+                row: k,
+                block: LANES,
+                whole,
+            };
+            let c = Target {
+                at: self.expand.pointer(chunk, rows.start * k),
+                row: k,
+                block: LANES,
+                whole,
+            };
+            // SAFETY: these rows of this chunk's part are this task's; so are the places of A.
+            pass.isa
+                .run(unsafe { Product::new([rows.len(), k, count], a, b, c) }.start(Start::Held));
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// What the depthwise convolution read; see [`source`].
+    fn source(&self, block: usize, images: Range<usize>) -> Fill<'_> {
+        let pixels = self.shape.height * self.shape.width;
+        let first = block * self.shape.images;
+        let map = (first + images.start) * pixels * LANES..(first + images.end) * pixels * LANES;
+        let expand = self
+            .saved
+            .expand
+            .as_ref()
+            .map(|saved| (&saved.raw[map], saved.norm.block(block)));
+        source(self.shape, self.x, expand, block, images)
+    }
+}

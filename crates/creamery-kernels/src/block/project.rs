@@ -1,0 +1,251 @@
+//! The projection of a block and what follows it, forward.
+
+use super::forward::norm;
+use super::{BlockShape, BlockWeights, SavedMap};
+use crate::elementwise::{Apply, Gate};
+use crate::grid::{Grid, Phase, for_each};
+use crate::isa::{Kernel, Proof};
+use crate::norm::{MOMENTS, Parts, RunningStats, SharedParts, set_by_moments};
+use crate::pool::Buffer;
+use crate::product::{ColumnSums, Left, Order, Product, Right, Target, Transpose};
+use crate::shared::{Shared, View};
+use crate::simd::{LANES, Simd};
+use std::ops::Range;
+
+/// Pixels of an image from which on its gate is multiplied into a copy of the weights, rather than into
+/// the map.
+const LARGE_IMAGE: usize = 64;
+
+/// The output of a block by its activated depthwise map, which may be overwritten, and the raw projection.
+pub(super) fn project(
+    isa: Proof,
+    shape: &BlockShape,
+    weights: &BlockWeights<'_>,
+    x: &[f32],
+    activated: &mut [f32],
+    gate: Option<&[f32]>,
+    running: Option<&RunningStats<'_>>,
+) -> (Vec<f32>, SavedMap) {
+    let (mid, out) = (shape.mid_channels, shape.out_channels);
+    let pixels = shape.out_height() * shape.out_width();
+    let blocks = out.div_ceil(LANES);
+    let grid = Grid::new(blocks, shape.images, pixels);
+    let counts = grid.counts(pixels);
+
+    let gate = match gate {
+        Some(gate) if pixels < LARGE_IMAGE => {
+            let map = Shared::new(activated);
+            let block = shape.images * LANES;
+            for_each(mid.div_ceil(LANES), &|index| {
+                // SAFETY: each task has its own block.
+                let map =
+                    unsafe { map.write(index * block * pixels..(index + 1) * block * pixels) };
+                isa.run(Gate {
+                    pixels,
+                    map,
+                    gate: &gate[index * block..(index + 1) * block],
+                });
+            });
+            None
+        }
+        gate => gate,
+    };
+    let mut y = vec![0.0; shape.output_len()];
+    let mut map = SavedMap {
+        raw: Buffer::stale(blocks * shape.images * pixels * LANES),
+        norm: norm(out, &weights.project_norm, running),
+    };
+    let mut packed = Buffer::stale(blocks * LANES * mid);
+    let mut moments = Parts::new(grid.chunks.len(), MOMENTS, out);
+    let moments = running.is_none().then(|| moments.shared());
+    {
+        let (y, raw, norm, packed) = (
+            Shared::new(&mut y),
+            Shared::new(&mut map.raw),
+            map.norm.shared(),
+            Shared::new(&mut packed),
+        );
+        let pack = |group: &Range<usize>, chunk: usize| {
+            if chunk == 0 {
+                let rows = group.start * LANES..out.min(group.end * LANES);
+                // SAFETY: each group has its own blocks.
+                let to =
+                    unsafe { packed.write(group.start * LANES * mid..group.end * LANES * mid) };
+                isa.run(Transpose {
+                    from: &weights.project[rows.start * mid..rows.end * mid],
+                    k: mid,
+                    to,
+                });
+            }
+        };
+        let multiply = |group: &Range<usize>, chunk: usize| {
+            let images = grid.chunks[chunk].clone();
+            // SAFETY: the group has been packed.
+            let packed = unsafe { packed.read(group.start * LANES * mid..group.end * LANES * mid) };
+            let product = Projection {
+                isa,
+                shape,
+                activated,
+                raw,
+                group,
+                chunk,
+                moments,
+            };
+            match gate {
+                None => product.run(images.clone(), packed, images.start),
+                Some(gate) => {
+                    let mut gated = Buffer::stale(packed.len());
+                    for image in images.clone() {
+                        isa.run(GateRows {
+                            from: packed,
+                            gate: &gate[image * LANES..],
+                            images: shape.images,
+                            k: mid,
+                            to: &mut gated,
+                        });
+                        product.run(image..image + 1, &gated, images.start);
+                    }
+                }
+            }
+        };
+        let join = |group: &Range<usize>| {
+            if let Some(moments) = moments {
+                // SAFETY: the group's parts are written, and it is this task's.
+                unsafe {
+                    set_by_moments(norm, &weights.project_norm, moments, &counts, group.clone())
+                };
+            }
+        };
+        let finish = |group: &Range<usize>, chunk: usize| {
+            let images = &grid.chunks[chunk];
+            for block in group.clone() {
+                let first = block * shape.images;
+                let part =
+                    (first + images.start) * pixels * LANES..(first + images.end) * pixels * LANES;
+                let at = images.start * pixels * out + block * LANES;
+                let channels = (out - block * LANES).min(LANES);
+                // SAFETY: these channels of these images are this task's, and their norm is set.
+                unsafe {
+                    let mut apply = Apply::new(
+                        norm.block(block),
+                        raw.read(part),
+                        [channels, out],
+                        y.pointer(at),
+                    );
+                    apply.add = shape.residual().then(|| &x[at..]);
+                    isa.run(apply);
+                }
+            }
+        };
+        grid.run(&[
+            Phase {
+                task: &pack,
+                join: &|_| {},
+            },
+            Phase {
+                task: &multiply,
+                join: &join,
+            },
+            Phase {
+                task: &finish,
+                join: &|_| {},
+            },
+        ]);
+    }
+    (y, map)
+}
+
+/// A group of the projection's channels for a chunk of images.
+struct Projection<'a> {
+    isa: Proof,
+    shape: &'a BlockShape,
+    activated: &'a [f32],
+    raw: Shared<'a>,
+    group: &'a Range<usize>,
+    chunk: usize,
+    moments: Option<SharedParts<'a>>,
+}
+
+impl Projection<'_> {
+    /// Some of the chunk's images, by packed weights; those from `first` on begin the chunk's sums.
+    fn run(&self, images: Range<usize>, packed: &[f32], first: usize) {
+        let (shape, group) = (self.shape, self.group);
+        let pixels = shape.out_height() * shape.out_width();
+        let (k, n) = (shape.mid_channels, group.len() * LANES);
+        let block = shape.images * pixels * LANES;
+        let at = images.start * pixels * LANES;
+        let values = View::from(&self.activated[at..]);
+        let a = Left {
+            values,
+            order: Order::ByRows,
+            row: LANES,
+            block,
+        };
+        let b = Right {
+            values: packed.into(),
+            row: LANES,
+            block: LANES * k,
+            whole: true,
+        };
+        let c = Target {
+            at: self.raw.pointer(group.start * block + at),
+            row: LANES,
+            block,
+            whole: true,
+        };
+        let sums = self.moments.map(|moments| {
+            // SAFETY: this chunk's parts of these channels are this task's.
+            let [shift, sum, squares] =
+                [0, 1, 2].map(|quantity| unsafe { moments.write(self.chunk, quantity, group) });
+            if images.start == first {
+                let c = Target {
+                    at: shift.as_mut_ptr(),
+                    row: LANES,
+                    block: LANES,
+                    whole: true,
+                };
+                // SAFETY: `shift` has the group's columns, and one row.
+                self.isa.run(unsafe { Product::new([1, n, k], a, b, c) });
+            }
+            ColumnSums {
+                shift,
+                sum,
+                squares,
+            }
+        });
+        // SAFETY: these channels of these images are this task's, and the activated map is not written.
+        self.isa
+            .run(unsafe { Product::new([images.len() * pixels, n, k], a, b, c) }.sums(sums));
+    }
+}
+
+/// Multiplies packed weights, `[blocks][k][16]`, by an image's gate of each k.
+struct GateRows<'a> {
+    from: &'a [f32],
+    /// From the image's gates of the first block on; those of the next are `images * 16` further.
+    gate: &'a [f32],
+    images: usize,
+    k: usize,
+    to: &'a mut [f32],
+}
+
+impl Kernel for GateRows<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.from.len() == self.to.len(), "the copy is as long");
+        for (from, to) in self
+            .from
+            .chunks_exact(self.k * LANES)
+            .zip(self.to.chunks_exact_mut(self.k * LANES))
+        {
+            for k in 0..self.k {
+                let gate = s.splat(self.gate[k / LANES * self.images * LANES + k % LANES]);
+                // SAFETY: both hold k vectors.
+                unsafe {
+                    let row = s.mul(s.load(from.as_ptr().add(k * LANES)), gate);
+                    s.store(to.as_mut_ptr().add(k * LANES), row);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,602 @@
+//! Passes over feature maps: normalise, activate, gate, and their backward.
+//!
+//! A block of channels of some images is a slice `[images][pixels][16]`; what a pass needs of each image,
+//! such as a gate, is `[images][16]`. Slices of 16 are per channel.
+
+use crate::isa::Kernel;
+use crate::math::{silu, silu_and_slope};
+use crate::norm::{NormBlock, NormSlope};
+use crate::simd::{LANES, Simd};
+
+/// A vector of a slice.
+///
+/// # Safety
+/// The slice must hold a vector at `index` vectors from its start.
+#[inline(always)]
+unsafe fn at<S: Simd>(s: S, slice: &[f32], index: usize) -> S::V {
+    debug_assert!((index + 1) * LANES <= slice.len());
+    // SAFETY: the caller vouches for the place.
+    unsafe { s.load(slice.as_ptr().add(index * LANES)) }
+}
+
+/// Puts a vector into a slice.
+///
+/// # Safety
+/// The slice must hold a vector at `index` vectors from its start.
+#[inline(always)]
+unsafe fn put<S: Simd>(s: S, slice: &mut [f32], index: usize, v: S::V) {
+    debug_assert!((index + 1) * LANES <= slice.len());
+    // SAFETY: the caller vouches for the place.
+    unsafe { s.store(slice.as_mut_ptr().add(index * LANES), v) };
+}
+
+/// The one vector of a slice of 16.
+#[inline(always)]
+fn lanes<S: Simd>(s: S, slice: &[f32]) -> S::V {
+    assert!(slice.len() >= LANES, "a value for each channel of a block");
+    // SAFETY: just checked.
+    unsafe { at(s, slice, 0) }
+}
+
+/// `out = SiLU(raw * scale + shift)` and its mean over each image's pixels.
+pub(crate) struct Activate<'a> {
+    pub(crate) norm: NormBlock<'a>,
+    pub(crate) pixels: usize,
+    pub(crate) raw: &'a [f32],
+    pub(crate) out: &'a mut [f32],
+    /// Per image.
+    pub(crate) mean: &'a mut [f32],
+}
+
+impl Kernel for Activate<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let images = self.mean.len() / LANES;
+        let count = images * self.pixels * LANES;
+        assert!(
+            self.raw.len() >= count && self.out.len() >= count,
+            "the maps hold the images"
+        );
+        let (scale, shift) = (lanes(s, self.norm.scale), lanes(s, self.norm.shift));
+        let share = s.splat(1.0 / self.pixels as f32);
+        for image in 0..images {
+            let mut sum = s.splat(0.0);
+            for pixel in image * self.pixels..(image + 1) * self.pixels {
+                // SAFETY: the pixel lies in both maps.
+                unsafe {
+                    let value = silu(s, s.fma(at(s, self.raw, pixel), scale, shift));
+                    put(s, self.out, pixel, value);
+                    sum = s.add(sum, value);
+                }
+            }
+            // SAFETY: `mean` holds a vector for each image.
+            unsafe { put(s, self.mean, image, s.mul(sum, share)) };
+        }
+    }
+}
+
+/// `map *= gate` of each image.
+pub(crate) struct Gate<'a> {
+    pub(crate) pixels: usize,
+    pub(crate) map: &'a mut [f32],
+    /// Per image.
+    pub(crate) gate: &'a [f32],
+}
+
+impl Kernel for Gate<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let images = self.gate.len() / LANES;
+        assert!(
+            self.map.len() >= images * self.pixels * LANES,
+            "the map holds the images"
+        );
+        for image in 0..images {
+            for pixel in image * self.pixels..(image + 1) * self.pixels {
+                // SAFETY: the pixel lies in the map, and the gate holds a vector for each image.
+                unsafe {
+                    let value = s.mul(at(s, self.map, pixel), at(s, self.gate, image));
+                    put(s, self.map, pixel, value);
+                }
+            }
+        }
+    }
+}
+
+/// Hard sigmoid, `min(max(x + 3, 0), 6) / 6`, in place.
+pub(crate) struct HardSigmoid<'a>(pub(crate) &'a mut [f32]);
+
+impl Kernel for HardSigmoid<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for index in 0..self.0.len() / LANES {
+            // SAFETY: the vector lies in the slice.
+            unsafe {
+                let x = s.add(at(s, self.0, index), s.splat(3.0));
+                let x = s.min(s.max(x, s.splat(0.0)), s.splat(6.0));
+                put(s, self.0, index, s.mul(x, s.splat(1.0 / 6.0)));
+            }
+        }
+    }
+}
+
+/// Copies a block of channels into rows padded at both sides, which must be zero there already.
+pub(crate) struct Fill<'a> {
+    /// Rows of `width` pixels, `stride` floats from one to the next.
+    pub(crate) from: &'a [f32],
+    pub(crate) stride: usize,
+    /// Channels of the block that exist.
+    pub(crate) channels: usize,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    /// Rows of `padded_width` vectors, of which `left` are zeros before the first pixel.
+    pub(crate) to: &'a mut [f32],
+    pub(crate) left: usize,
+    pub(crate) padded_width: usize,
+    /// SiLU of these is what is copied, rather than the values as they are.
+    pub(crate) norm: Option<NormBlock<'a>>,
+    /// Where the derivative of SiLU goes, not padded.
+    pub(crate) slope: Option<&'a mut [f32]>,
+}
+
+impl Kernel for Fill<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let pixels = self.rows * self.width;
+        assert!(
+            pixels == 0 || (pixels - 1) * self.stride + self.channels <= self.from.len(),
+            "the source holds the rows"
+        );
+        assert!(self.left + self.width <= self.padded_width, "a row fits");
+        assert!(
+            self.rows * self.padded_width * LANES <= self.to.len(),
+            "the padded map holds the rows"
+        );
+        assert!(
+            self.slope
+                .as_ref()
+                .is_none_or(|slope| slope.len() >= pixels * LANES),
+            "the slope holds the rows"
+        );
+        match (&self.norm, &self.slope) {
+            (Some(_), Some(_)) => self.rows::<S, true, true>(s),
+            (Some(_), None) => self.rows::<S, true, false>(s),
+            (None, _) => self.rows::<S, false, false>(s),
+        }
+    }
+}
+
+impl Fill<'_> {
+    #[inline(always)]
+    fn rows<S: Simd, const ACTIVATE: bool, const SLOPE: bool>(self, s: S) {
+        let [scale, shift] = match self.norm {
+            Some(norm) => [lanes(s, norm.scale), lanes(s, norm.shift)],
+            None => [s.splat(1.0), s.splat(0.0)],
+        };
+        let to = self.to;
+        let mut no_slope = [];
+        let slopes = self.slope.unwrap_or(&mut no_slope);
+        for row in 0..self.rows {
+            for column in 0..self.width {
+                let pixel = row * self.width + column;
+                // SAFETY: `run` checked that the source, the padded map and the slope hold all pixels.
+                unsafe {
+                    let mut value =
+                        s.load_part(self.from.as_ptr().add(pixel * self.stride), self.channels);
+                    if ACTIVATE {
+                        let z = s.fma(value, scale, shift);
+                        if SLOPE {
+                            let slope;
+                            (value, slope) = silu_and_slope(s, z);
+                            put(s, slopes, pixel, slope);
+                        } else {
+                            value = silu(s, z);
+                        }
+                    }
+                    put(s, to, row * self.padded_width + self.left + column, value);
+                }
+            }
+        }
+    }
+}
+
+/// Sums over pixels of `raw - shift` and of its square, added to `sum` and `squares`.
+pub(crate) struct Moments<'a> {
+    pub(crate) raw: &'a [f32],
+    pub(crate) shift: &'a [f32],
+    pub(crate) sum: &'a mut [f32],
+    pub(crate) squares: &'a mut [f32],
+}
+
+impl Kernel for Moments<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let shift = lanes(s, self.shift);
+        let (mut sum, mut squares) = (s.splat(0.0), s.splat(0.0));
+        for pixel in 0..self.raw.len() / LANES {
+            // SAFETY: the pixel lies in the map.
+            let centred = s.sub(unsafe { at(s, self.raw, pixel) }, shift);
+            sum = s.add(sum, centred);
+            squares = s.fma(centred, centred, squares);
+        }
+        let (sum, squares) = (
+            s.add(sum, lanes(s, self.sum)),
+            s.add(squares, lanes(s, self.squares)),
+        );
+        // SAFETY: `lanes` checked that both hold a vector.
+        unsafe {
+            put(s, self.sum, 0, sum);
+            put(s, self.squares, 0, squares);
+        }
+    }
+}
+
+/// `to = raw * scale + shift`, activated or not, plus what there is to add, from blocks to pixels in a row.
+pub(crate) struct Apply<'a> {
+    pub(crate) norm: NormBlock<'a>,
+    pub(crate) silu: bool,
+    pub(crate) raw: &'a [f32],
+    /// Channels of the block that exist.
+    pub(crate) channels: usize,
+    /// Floats from one pixel to the next in `add` and `to`.
+    pub(crate) stride: usize,
+    /// From the block's first channel of the first pixel on.
+    pub(crate) add: Option<&'a [f32]>,
+    to: *mut f32,
+}
+
+impl<'a> Apply<'a> {
+    /// The pass from `raw`, a block of all pixels.
+    ///
+    /// # Safety
+    /// `to` must be valid for writes of the block's channels of each pixel, which no other task may use
+    /// until the pass has been run.
+    pub(crate) unsafe fn new(
+        norm: NormBlock<'a>,
+        raw: &'a [f32],
+        [channels, stride]: [usize; 2],
+        to: *mut f32,
+    ) -> Self {
+        Self {
+            norm,
+            silu: false,
+            raw,
+            channels,
+            stride,
+            add: None,
+            to,
+        }
+    }
+}
+
+impl Kernel for Apply<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let pixels = self.raw.len() / LANES;
+        let (scale, shift) = (lanes(s, self.norm.scale), lanes(s, self.norm.shift));
+        if let Some(add) = self.add {
+            assert!(
+                pixels == 0 || (pixels - 1) * self.stride + self.channels <= add.len(),
+                "what is added holds the pixels"
+            );
+        }
+        for pixel in 0..pixels {
+            // SAFETY: the pixel lies in `raw`, in `add` by the check, in `to` by the contract of `new`.
+            unsafe {
+                let mut value = s.fma(at(s, self.raw, pixel), scale, shift);
+                if self.silu {
+                    value = silu(s, value);
+                }
+                if let Some(add) = self.add {
+                    value = s.add(
+                        value,
+                        s.load_part(add.as_ptr().add(pixel * self.stride), self.channels),
+                    );
+                }
+                s.store_part(self.to.add(pixel * self.stride), value, self.channels);
+            }
+        }
+    }
+}
+
+/// Copies a block of all pixels to pixels in a row, plus what there is to add.
+pub(crate) struct Unblock<'a> {
+    pub(crate) from: &'a [f32],
+    pub(crate) channels: usize,
+    pub(crate) stride: usize,
+    /// From the block's first channel of the first pixel on.
+    pub(crate) add: Option<&'a [f32]>,
+    to: *mut f32,
+}
+
+impl<'a> Unblock<'a> {
+    /// The pass from `from`, a block of all pixels.
+    ///
+    /// # Safety
+    /// As for [`Apply::new`].
+    pub(crate) unsafe fn new(
+        from: &'a [f32],
+        [channels, stride]: [usize; 2],
+        to: *mut f32,
+    ) -> Self {
+        Self {
+            from,
+            channels,
+            stride,
+            add: None,
+            to,
+        }
+    }
+}
+
+impl Kernel for Unblock<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let pixels = self.from.len() / LANES;
+        if let Some(add) = self.add {
+            assert!(
+                pixels == 0 || (pixels - 1) * self.stride + self.channels <= add.len(),
+                "what is added holds the pixels"
+            );
+        }
+        for pixel in 0..pixels {
+            // SAFETY: the pixel lies in `from`, in `add` by the check, in `to` by the contract of `new`.
+            unsafe {
+                let mut value = at(s, self.from, pixel);
+                if let Some(add) = self.add {
+                    value = s.add(
+                        value,
+                        s.load_part(add.as_ptr().add(pixel * self.stride), self.channels),
+                    );
+                }
+                s.store_part(self.to.add(pixel * self.stride), value, self.channels);
+            }
+        }
+    }
+}
+
+/// The gradient of normalised values, from pixels in a row to a block, and its sums for the norm.
+pub(crate) struct OutputSlope<'a> {
+    pub(crate) norm: NormBlock<'a>,
+    /// Whether the output was activated.
+    pub(crate) silu: bool,
+    pub(crate) raw: &'a [f32],
+    /// The output's gradient, from the block's first channel of the first pixel on.
+    pub(crate) slope: &'a [f32],
+    pub(crate) channels: usize,
+    pub(crate) stride: usize,
+    pub(crate) out: &'a mut [f32],
+    /// Grow by the sums of the gradient, and of it times the normalised values.
+    pub(crate) sums: [&'a mut [f32]; 2],
+}
+
+impl Kernel for OutputSlope<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let pixels = self.raw.len() / LANES;
+        assert!(
+            pixels == 0 || (pixels - 1) * self.stride + self.channels <= self.slope.len(),
+            "the slope holds the pixels"
+        );
+        assert!(
+            self.out.len() >= pixels * LANES,
+            "the result holds the pixels"
+        );
+        let (scale, shift) = (lanes(s, self.norm.scale), lanes(s, self.norm.shift));
+        let (mean, root) = (lanes(s, self.norm.mean), lanes(s, self.norm.root));
+        let [mut sum, mut along] = [s.splat(0.0); 2];
+        for pixel in 0..pixels {
+            // SAFETY: the pixel lies in all three, as checked.
+            unsafe {
+                let raw = at(s, self.raw, pixel);
+                let mut dz =
+                    s.load_part(self.slope.as_ptr().add(pixel * self.stride), self.channels);
+                if self.silu {
+                    dz = s.mul(dz, silu_and_slope(s, s.fma(raw, scale, shift)).1);
+                }
+                put(s, self.out, pixel, dz);
+                sum = s.add(sum, dz);
+                along = s.fma(dz, s.mul(s.sub(raw, mean), root), along);
+            }
+        }
+        for (total, part) in self.sums.into_iter().zip([sum, along]) {
+            let all = s.add(lanes(s, total), part);
+            // SAFETY: `lanes` checked that it holds a vector.
+            unsafe { put(s, total, 0, all) };
+        }
+    }
+}
+
+/// `map = slope * map + along * raw + constant`: the gradient of raw values from that of normalised ones.
+pub(crate) struct RawSlope<'a> {
+    pub(crate) slope: NormSlope<'a>,
+    pub(crate) raw: &'a [f32],
+    pub(crate) map: &'a mut [f32],
+}
+
+impl Kernel for RawSlope<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(
+            self.raw.len() >= self.map.len(),
+            "the raw values cover the map"
+        );
+        let slope = lanes(s, self.slope.slope);
+        let (along, constant) = (lanes(s, self.slope.along), lanes(s, self.slope.constant));
+        for pixel in 0..self.map.len() / LANES {
+            // SAFETY: the pixel lies in both, as checked.
+            unsafe {
+                let rest = s.fma(at(s, self.raw, pixel), along, constant);
+                let value = s.fma(at(s, self.map, pixel), slope, rest);
+                put(s, self.map, pixel, value);
+            }
+        }
+    }
+}
+
+/// Quantities that [`GateSlope`] sums over each image's pixels.
+pub(crate) const GATE_SUMS: usize = 5;
+
+/// The backward of `gated = activated * gate`, as far as it goes before the gate's own gradient is known.
+///
+/// The gradient of the normalised values is `dz = u + p v`, where `u = gated' gate silu'`, `v = silu'` and
+/// `p`, one value per image, comes back through squeeze-excite. The sums over each image, from which the
+/// norm's own are made once `p` is known, are those of `gated' activated` (the gate's gradient), `u`, `v`,
+/// `u * normalised` and `v * normalised`.
+pub(crate) struct GateSlope<'a> {
+    pub(crate) norm: NormBlock<'a>,
+    pub(crate) pixels: usize,
+    pub(crate) raw: &'a [f32],
+    /// Per image.
+    pub(crate) gate: &'a [f32],
+    /// `gated'`, which becomes `u`.
+    pub(crate) u: &'a mut [f32],
+    pub(crate) v: &'a mut [f32],
+    /// What was gated, computed again.
+    pub(crate) gated: &'a mut [f32],
+    /// Per image; each grows.
+    pub(crate) sums: [&'a mut [f32]; GATE_SUMS],
+}
+
+impl Kernel for GateSlope<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let images = self.gate.len() / LANES;
+        let count = images * self.pixels * LANES;
+        let maps = [self.raw.len(), self.u.len(), self.v.len(), self.gated.len()];
+        assert!(
+            maps.iter().all(|len| *len >= count),
+            "the maps hold the images"
+        );
+        assert!(
+            self.sums.iter().all(|sum| sum.len() >= images * LANES),
+            "the sums hold the images"
+        );
+        let (scale, shift) = (lanes(s, self.norm.scale), lanes(s, self.norm.shift));
+        let (mean, root) = (lanes(s, self.norm.mean), lanes(s, self.norm.root));
+        for image in 0..images {
+            // SAFETY: the gate holds a vector for each image.
+            let gate = unsafe { at(s, self.gate, image) };
+            let mut sums = [s.splat(0.0); GATE_SUMS];
+            for pixel in image * self.pixels..(image + 1) * self.pixels {
+                // SAFETY: the pixel lies in all maps, as checked.
+                unsafe {
+                    let raw = at(s, self.raw, pixel);
+                    let (value, v) = silu_and_slope(s, s.fma(raw, scale, shift));
+                    let normal = s.mul(s.sub(raw, mean), root);
+                    let slope = at(s, self.u, pixel);
+                    let u = s.mul(s.mul(slope, gate), v);
+                    put(s, self.u, pixel, u);
+                    put(s, self.v, pixel, v);
+                    put(s, self.gated, pixel, s.mul(value, gate));
+                    sums[0] = s.fma(slope, value, sums[0]);
+                    sums[1] = s.add(sums[1], u);
+                    sums[2] = s.add(sums[2], v);
+                    sums[3] = s.fma(u, normal, sums[3]);
+                    sums[4] = s.fma(v, normal, sums[4]);
+                }
+            }
+            for (total, sum) in self.sums.iter_mut().zip(sums) {
+                // SAFETY: the sums hold a vector for each image, as checked.
+                unsafe {
+                    let all = s.add(at(s, total, image), sum);
+                    put(s, total, image, all);
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of the depthwise output, `slope * (u + p v) + along * raw + constant`, into padded rows that
+/// must be zero at the sides already.
+pub(crate) struct FillSlope<'a> {
+    pub(crate) slope: NormSlope<'a>,
+    pub(crate) raw: &'a [f32],
+    pub(crate) u: &'a [f32],
+    pub(crate) v: &'a [f32],
+    /// Per image.
+    pub(crate) p: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    /// `[images][rows][padded_width][16]`.
+    pub(crate) to: &'a mut [f32],
+    pub(crate) left: usize,
+    pub(crate) padded_width: usize,
+}
+
+impl Kernel for FillSlope<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let images = self.p.len() / LANES;
+        let count = images * self.rows * self.width * LANES;
+        assert!(
+            [self.raw, self.u, self.v]
+                .iter()
+                .all(|map| map.len() >= count),
+            "the maps hold the images"
+        );
+        assert!(self.left + self.width <= self.padded_width, "a row fits");
+        assert!(
+            images * self.rows * self.padded_width * LANES <= self.to.len(),
+            "the padded map holds the rows"
+        );
+        let slope = lanes(s, self.slope.slope);
+        let (along, constant) = (lanes(s, self.slope.along), lanes(s, self.slope.constant));
+        for image in 0..images {
+            // SAFETY: `p` holds a vector for each image.
+            let p = unsafe { at(s, self.p, image) };
+            for row in image * self.rows..(image + 1) * self.rows {
+                for column in 0..self.width {
+                    let pixel = row * self.width + column;
+                    // SAFETY: the pixel lies in all maps, as checked.
+                    unsafe {
+                        let rest = s.fma(at(s, self.raw, pixel), along, constant);
+                        let dz = s.fma(at(s, self.v, pixel), p, at(s, self.u, pixel));
+                        put(
+                            s,
+                            self.to,
+                            row * self.padded_width + self.left + column,
+                            s.fma(dz, slope, rest),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `map *= slope`, and the sums of the result, and of it times the normalised values, for the norm.
+pub(crate) struct SlopeSums<'a> {
+    pub(crate) norm: NormBlock<'a>,
+    pub(crate) raw: &'a [f32],
+    pub(crate) slope: &'a [f32],
+    pub(crate) map: &'a mut [f32],
+    /// Each grows.
+    pub(crate) sums: [&'a mut [f32]; 2],
+}
+
+impl Kernel for SlopeSums<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(
+            self.raw.len() >= self.map.len() && self.slope.len() >= self.map.len(),
+            "the maps are as long"
+        );
+        let (mean, root) = (lanes(s, self.norm.mean), lanes(s, self.norm.root));
+        let [mut sum, mut along] = [s.splat(0.0); 2];
+        for pixel in 0..self.map.len() / LANES {
+            // SAFETY: the pixel lies in all three, as checked.
+            unsafe {
+                let dz = s.mul(at(s, self.map, pixel), at(s, self.slope, pixel));
+                put(s, self.map, pixel, dz);
+                sum = s.add(sum, dz);
+                along = s.fma(dz, s.mul(s.sub(at(s, self.raw, pixel), mean), root), along);
+            }
+        }
+        for (total, part) in self.sums.into_iter().zip([sum, along]) {
+            let all = s.add(lanes(s, total), part);
+            // SAFETY: `lanes` checked that it holds a vector.
+            unsafe { put(s, total, 0, all) };
+        }
+    }
+}
