@@ -1,0 +1,25 @@
+use creamery_space::SpaceError;
+
+use crate::StateError;
+
+/// What can go wrong when a network is built or its weights are set.
+#[derive(Debug, thiserror::Error)]
+pub enum NnError {
+    /// The architecture does not belong to the space.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// Weights do not fit the network.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A device that this build cannot use.
+    #[error("unknown device `{name}`: this build knows {known}")]
+    Device {
+        /// The name as given.
+        name: String,
+        /// The names that this build accepts.
+        known: String,
+    },
+    /// The batch statistics of nothing are not defined.
+    #[error("batch-norm calibration needs at least one batch of images, none was given")]
+    NoCalibration,
+}

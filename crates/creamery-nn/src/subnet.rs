@@ -1,0 +1,290 @@
+use burn::tensor::{Device, Tensor};
+use creamery_space::{Architecture, LayerSpec, Space};
+
+use crate::layer::ParamKind;
+use crate::ops::{self, BatchStats, Norm, Running};
+use crate::state::{self, NamedTensor};
+use crate::{Layer, NnError};
+
+/// One network that runs: the layers of an architecture, in order.
+///
+/// A subnet is either a path of a supernet, whose weights it shares until one side replaces them, or a
+/// network of its own ([`Subnet::new`]).
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// The architecture of the network.
+    pub architecture: Architecture,
+    /// Stem, blocks, last convolution, head, classifier.
+    layers: Vec<Layer>,
+}
+
+/// What a forward pass yields.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// `[images, classes]`.
+    pub logits: Tensor<2>,
+    /// The last feature map, `[images, height, width, channels]`.
+    pub last_map: Tensor<4>,
+    /// With [`Norm::Batch`]: the statistics of each layer's batch norms, layer by layer.
+    pub stats: Vec<Vec<BatchStats>>,
+}
+
+impl Output {
+    /// The pooled inner features: the mean of the last feature map over its pixels, `[images, channels]`.
+    pub fn features(&self) -> Tensor<2> {
+        ops::composed::pool(self.last_map.clone())
+    }
+}
+
+/// A parameter of a network by name.
+#[derive(Debug)]
+pub struct NamedParam<'a> {
+    /// Full name, such as `head.conv.weight`.
+    pub name: String,
+    /// What it is, which decides whether weight decay applies.
+    pub kind: ParamKind,
+    /// Its values, flat.
+    pub value: &'a mut Tensor<1>,
+}
+
+/// A network whose parameters are leaves of a gradient graph.
+#[derive(Debug)]
+pub struct Tracked {
+    net: Subnet,
+}
+
+impl Tracked {
+    /// The network to run forward.
+    pub fn net(&self) -> &Subnet {
+        &self.net
+    }
+
+    /// Gradients of a scalar loss, one for each parameter in the order of [`Subnet::params_mut`].
+    /// A parameter that the loss does not depend on has gradient 0.
+    ///
+    /// The graph of the loss is consumed.
+    pub fn gradients(&self, loss: &Tensor<1>) -> Vec<Tensor<1>> {
+        let mut grads = loss.backward();
+        self.net
+            .layers
+            .iter()
+            .flat_map(|layer| &layer.params)
+            .map(|leaf| {
+                leaf.grad_remove(&mut grads)
+                    .unwrap_or_else(|| Tensor::zeros(leaf.dims(), &leaf.device().inner()))
+            })
+            .collect()
+    }
+}
+
+impl Subnet {
+    /// A fresh network with EfficientNet's initialisation.
+    ///
+    /// # Errors
+    /// If the architecture is not one of the space.
+    pub fn new(
+        space: &Space,
+        architecture: &Architecture,
+        in_channels: usize,
+        classes: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, NnError> {
+        let layers = space
+            .layers(architecture, in_channels, classes)?
+            .into_iter()
+            .map(|layer| {
+                let name = layer_name(&layer);
+                Layer::new(&name, &layer.spec, seed, device)
+            })
+            .collect();
+        Ok(Self::from_layers(architecture.clone(), layers))
+    }
+
+    pub(crate) fn from_layers(architecture: Architecture, layers: Vec<Layer>) -> Self {
+        Self {
+            architecture,
+            layers,
+        }
+    }
+
+    /// The layers, in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        match self.layers.last().map(|layer| &layer.spec) {
+            Some(LayerSpec::Classifier { classes, .. }) => *classes,
+            _ => unreachable!("the last layer of every network is a classifier"),
+        }
+    }
+
+    /// Runs images `[n, height, width, channels]`.
+    pub fn forward(&self, images: Tensor<4>, norm: Norm) -> Output {
+        self.forward_dropout(images, norm, None)
+    }
+
+    /// Runs images with dropout in front of the classifier: `mask` is `[n, head]`, 0 where a feature is
+    /// dropped and `1 / (1 - rate)` where it is kept.
+    pub fn forward_dropout(
+        &self,
+        images: Tensor<4>,
+        norm: Norm,
+        mask: Option<Tensor<2>>,
+    ) -> Output {
+        let [trunk @ .., head, classifier] = &self.layers[..] else {
+            unreachable!("every network ends with a head and a classifier")
+        };
+        let mut x = images;
+        let mut stats = Vec::new();
+        for layer in trunk {
+            let (y, seen) =
+                ops::feature_map(&layer.spec, x, &layer.params, &layer.running, norm);
+            x = y;
+            stats.push(seen);
+        }
+        let last_map = x.clone();
+        let mut features = ops::head(x, head.params[0].clone(), head.params[1].clone());
+        if let Some(mask) = mask {
+            features = features * mask;
+        }
+        let logits = ops::linear(
+            features,
+            classifier.params[0].clone(),
+            classifier.params[1].clone(),
+        );
+        Output {
+            logits,
+            last_map,
+            stats,
+        }
+    }
+
+    /// Number of features that the classifier sees, the width of a dropout mask.
+    pub fn head_features(&self) -> usize {
+        match self.layers.last().map(|layer| &layer.spec) {
+            Some(LayerSpec::Classifier { in_features, .. }) => *in_features,
+            _ => unreachable!("the last layer of every network is a classifier"),
+        }
+    }
+
+    /// The same network with every parameter a leaf of a new gradient graph.
+    pub fn tracked(&self) -> Tracked {
+        let mut net = self.clone();
+        for param in net.layers.iter_mut().flat_map(|layer| &mut layer.params) {
+            *param = param.clone().autodiff().require_grad();
+        }
+        Tracked { net }
+    }
+
+    /// The parameters by name, in the order of the layers and their slots.
+    pub fn params_mut(&mut self) -> impl Iterator<Item = NamedParam<'_>> {
+        self.layers.iter_mut().flat_map(|layer| {
+            let slots = layer.slots();
+            let name = &layer.name;
+            layer
+                .params
+                .iter_mut()
+                .zip(slots)
+                .map(move |(value, slot)| NamedParam {
+                    name: format!("{name}.{}", slot.name),
+                    kind: slot.kind,
+                    value,
+                })
+        })
+    }
+
+    /// Moves the running statistics towards those of a batch: `(1 - momentum) old + momentum new`,
+    /// variances unbiased, as PyTorch does.
+    pub fn absorb(&mut self, stats: &[Vec<BatchStats>], momentum: f64) {
+        for (running, seen) in self.norms_mut().zip(stats.iter().flatten()) {
+            let mix = |old: &Tensor<1>, new: Tensor<1>| {
+                old.clone() * (1.0 - momentum) + new * momentum
+            };
+            running.mean = mix(&running.mean, seen.mean.clone());
+            running.var = mix(&running.var, seen.unbiased_var());
+        }
+    }
+
+    /// Replaces the running statistics by the average of those of `batches`, as the weights are now.
+    ///
+    /// A path of a supernet needs this before it is judged: its running statistics mix those of all
+    /// the paths that ran through its blocks.
+    ///
+    /// # Errors
+    /// [`NnError::NoCalibration`] if there is no batch.
+    pub fn calibrate(
+        &mut self,
+        batches: impl IntoIterator<Item = Tensor<4>>,
+    ) -> Result<(), NnError> {
+        let mut sums: Vec<Running> = Vec::new();
+        let mut count = 0.0;
+        for batch in batches {
+            let seen = self.forward(batch, Norm::Batch).stats;
+            let seen = seen.iter().flatten();
+            if sums.is_empty() {
+                sums = seen
+                    .map(|s| Running {
+                        mean: s.mean.clone(),
+                        var: s.unbiased_var(),
+                    })
+                    .collect();
+            } else {
+                for (sum, s) in sums.iter_mut().zip(seen) {
+                    sum.mean = sum.mean.clone() + s.mean.clone();
+                    sum.var = sum.var.clone() + s.unbiased_var();
+                }
+            }
+            count += 1.0;
+        }
+        if sums.is_empty() {
+            return Err(NnError::NoCalibration);
+        }
+        for (running, sum) in self.norms_mut().zip(sums) {
+            running.mean = sum.mean / count;
+            running.var = sum.var / count;
+        }
+        Ok(())
+    }
+
+    /// Replaces every weight and running statistic by `f` of its own and the one of `other`, a network
+    /// of the same architecture.
+    pub fn zip_with(&mut self, other: &Subnet, f: impl Fn(Tensor<1>, Tensor<1>) -> Tensor<1>) {
+        for (own, other) in self.layers.iter_mut().zip(&other.layers) {
+            for (own, other) in own.params.iter_mut().zip(&other.params) {
+                *own = f(own.clone(), other.clone());
+            }
+            for (own, other) in own.running.iter_mut().zip(&other.running) {
+                own.mean = f(own.mean.clone(), other.mean.clone());
+                own.var = f(own.var.clone(), other.var.clone());
+            }
+        }
+    }
+
+    fn norms_mut(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.layers.iter_mut().flat_map(|layer| &mut layer.running)
+    }
+
+    /// All weights and running statistics by name.
+    pub fn state(&self) -> Vec<NamedTensor> {
+        self.layers.iter().flat_map(Layer::state).collect()
+    }
+
+    /// Sets all weights and running statistics by name.
+    ///
+    /// # Errors
+    /// If a tensor is missing, left over or of another shape; the network is then unchanged.
+    pub fn load(&mut self, state: Vec<NamedTensor>, device: &Device) -> Result<(), NnError> {
+        Ok(state::load(self.layers.iter_mut(), state, device)?)
+    }
+}
+
+/// The name of a layer in supernets and subnets: the space's, with the candidate where there is one.
+pub(crate) fn layer_name(layer: &creamery_space::Layer) -> String {
+    match layer.choice {
+        Some((_, _, op)) => format!("{}.{op}", layer.name),
+        None => layer.name.clone(),
+    }
+}

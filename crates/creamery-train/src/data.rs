@@ -1,0 +1,76 @@
+//! A data set made ready for a run: opened, split, normalised.
+
+use creamery_data::{DataSet, Normalisation, OpenOptions, Pipeline, Split, hold_out};
+
+use crate::settings::DataSettings;
+use crate::{ConfigError, TrainError};
+
+/// The images of a run.
+pub struct RunData {
+    /// The data set.
+    pub set: DataSet,
+    /// Images to train on: the training split without those held out.
+    pub train: Split,
+    /// Images held out of training, to choose by; `None` if the settings hold out none.
+    pub validation: Option<Split>,
+    /// From decoded images to the network's input, normalised by the images to train on.
+    pub pipeline: Pipeline,
+}
+
+impl RunData {
+    /// Opens the data set.
+    ///
+    /// # Errors
+    /// If it is unknown, missing or damaged.
+    pub fn open(settings: &DataSettings) -> Result<DataSet, TrainError> {
+        if !(0.0..=0.5).contains(&settings.validation) {
+            return Err(ConfigError::Value(format!(
+                "`data.validation` is {}, but must be in [0, 0.5], the share of the training images held out",
+                settings.validation
+            ))
+            .into());
+        }
+        let options = OpenOptions {
+            skip_bad_images: settings.skip_bad_images,
+        };
+        Ok(DataSet::open(&settings.source, &options)?)
+    }
+
+    /// Splits and normalises an opened data set for networks of `resolution` pixels. The split and the
+    /// normalisation depend on the data and `seed` alone.
+    ///
+    /// # Errors
+    /// If there are too few images to hold any out, or images cannot be read.
+    pub fn prepare(
+        set: DataSet,
+        settings: &DataSettings,
+        resolution: usize,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
+        let held_out = (set.train.len() as f64 * settings.validation).round() as usize;
+        let (train, validation) = if settings.validation > 0.0 {
+            let (train, validation) = hold_out(&set.train, held_out, seed)?;
+            (train, Some(validation))
+        } else {
+            (set.train.clone(), None)
+        };
+        let mut pipeline = set.pipeline(resolution, Normalisation::of(&train)?);
+        if let Some(padding) = settings.crop_padding {
+            pipeline.augment.crop_padding = padding;
+        }
+        if let Some(flip) = settings.flip {
+            pipeline.augment.flip = flip;
+        }
+        Ok(Self {
+            set,
+            train,
+            validation,
+            pipeline,
+        })
+    }
+
+    /// Images held out.
+    pub fn validation_images(&self) -> usize {
+        self.validation.as_ref().map_or(0, Split::len)
+    }
+}

@@ -1,0 +1,373 @@
+//! The one loop that trains: epochs, steps, checkpoints, resumption, interruption.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use creamery_data::{Batch, Loader, Pipeline, Split};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Accuracy, Event, Events, Images, Teacher};
+use crate::run::MetricsFile;
+use crate::{Checkpoint, CheckpointError, Identity, RunFolder, TrainError};
+
+/// What is trained: a supernet by a strategy, or a single network.
+///
+/// A task owns all the state that its steps depend on and can save and load it; the engine owns the
+/// position in the data and in time.
+pub trait Task {
+    /// `search` or `retrain`.
+    fn name(&self) -> &'static str;
+
+    /// One training step on a batch.
+    ///
+    /// # Errors
+    /// If the step fails; the state is then not used again.
+    fn step(
+        &mut self,
+        at: Position,
+        batch: &Batch,
+        events: &mut Events,
+    ) -> Result<StepReport, TrainError>;
+
+    /// What follows the last step of an epoch. `at` is the position of the next step.
+    ///
+    /// # Errors
+    /// If it fails; the state is then not used again.
+    fn end_epoch(
+        &mut self,
+        at: Position,
+        events: &mut Events,
+    ) -> Result<Option<Accuracy>, TrainError>;
+
+    /// Adds all state to a checkpoint.
+    fn save(&self, checkpoint: &mut Checkpoint);
+
+    /// Takes all state out of a checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks a part or holds one of another form.
+    fn load(&mut self, checkpoint: &mut Checkpoint) -> Result<(), TrainError>;
+}
+
+/// Where in a training a step is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Counted from 0.
+    pub epoch: u64,
+    /// Within the epoch, counted from 0.
+    pub batch: u64,
+    /// Over the whole training, counted from 0.
+    pub step: u64,
+}
+
+/// What a step tells.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    /// Loss of the batch before the update.
+    pub loss: f64,
+    /// Images of the batch whose first choice was right before the update.
+    pub correct: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Global norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// MACs of the path trained.
+    pub macs: u64,
+    /// Who taught, if anyone.
+    pub teacher: Option<Teacher>,
+}
+
+/// What the engine needs to know of a training.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Images to train on.
+    pub train: Split,
+    /// Images held out, counted for the events.
+    pub validation_images: usize,
+    /// Images for the final report, counted for the events.
+    pub test_images: usize,
+    /// How images become tensors.
+    pub pipeline: Pipeline,
+    /// Epochs in all.
+    pub epochs: u64,
+    /// Images per step.
+    pub batch: usize,
+    /// The run's seed, which orders the images.
+    pub seed: u64,
+    /// Threads that load ahead.
+    pub workers: usize,
+    /// The longest time between two checkpoints. The end of an epoch always makes one.
+    pub checkpoint_every: Duration,
+    /// What a run must share with the one that it resumes.
+    pub identity: Identity,
+}
+
+impl Plan {
+    /// Steps of one epoch; what does not fill a batch is left out of it.
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.train.len() / self.batch.max(1)) as u64
+    }
+
+    /// Steps in all.
+    pub fn steps(&self) -> u64 {
+        self.steps_per_epoch() * self.epochs
+    }
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ended {
+    /// All epochs are done.
+    Finished(Timing),
+    /// It was asked to stop and saved its state; the next step would be this one.
+    Stopped {
+        /// The step.
+        step: u64,
+    },
+}
+
+/// The time that a training took, over all resumptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Seconds of work.
+    pub seconds: f64,
+    /// Training images per second.
+    pub images_per_second: f64,
+}
+
+/// The engine's own state.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    at: Position,
+    /// Sums over the steps of the current epoch.
+    loss: f64,
+    correct: usize,
+    seconds: f64,
+    /// Seconds at the start of the current epoch.
+    epoch_seconds: f64,
+    metrics_bytes: u64,
+    /// Whether the current position comes after an epoch whose end was not worked off yet.
+    epoch_pending: bool,
+}
+
+/// Where a run keeps its checkpoint.
+pub fn checkpoint_path(run: &RunFolder) -> PathBuf {
+    run.file("checkpoint").join("latest.safetensors")
+}
+
+/// Trains `task` as `plan` says, from the run's checkpoint if there is one.
+///
+/// The state is saved at the end of each epoch, at least every [`Plan::checkpoint_every`], and when
+/// `stop` becomes true; a run that goes on from any of these ends in the same bits as one that was never
+/// interrupted.
+///
+/// # Errors
+/// If a step fails, the data cannot be read, the state cannot be saved, the checkpoint does not fit, or
+/// the loss is not finite.
+pub fn train(
+    task: &mut dyn Task,
+    plan: &Plan,
+    run: &RunFolder,
+    events: &mut Events,
+    stop: &AtomicBool,
+) -> Result<Ended, TrainError> {
+    if plan.batch == 0 || plan.train.len() < plan.batch {
+        return Err(TrainError::SmallerThanBatch {
+            images: plan.train.len(),
+            batch: plan.batch,
+        });
+    }
+    let mut engine = Engine::start(task, plan, run, events)?;
+    match engine.work(stop) {
+        Err(TrainError::NotFinite {
+            what,
+            value,
+            step,
+            lr,
+            ..
+        }) => Err(TrainError::NotFinite {
+            what,
+            value,
+            step,
+            lr,
+            last_good: Some(checkpoint_path(run)).filter(|path| path.exists()),
+        }),
+        other => other,
+    }
+}
+
+struct Engine<'a> {
+    task: &'a mut dyn Task,
+    plan: &'a Plan,
+    run: &'a RunFolder,
+    events: &'a mut Events,
+    progress: Progress,
+    /// The end of the time that `progress.seconds` counts.
+    clock: Instant,
+    saved: Instant,
+}
+
+impl<'a> Engine<'a> {
+    fn start(
+        task: &'a mut dyn Task,
+        plan: &'a Plan,
+        run: &'a RunFolder,
+        events: &'a mut Events,
+    ) -> Result<Self, TrainError> {
+        let path = checkpoint_path(run);
+        let mut progress = Progress::default();
+        if path.exists() {
+            let mut checkpoint = Checkpoint::load(&path)?;
+            plan.identity.check(&checkpoint.get("identity")?)?;
+            progress = checkpoint.get("engine")?;
+            task.load(&mut checkpoint)?;
+        }
+        events.record_in(MetricsFile::open(run, progress.metrics_bytes)?);
+        let engine = Self {
+            task,
+            plan,
+            run,
+            events,
+            progress,
+            clock: Instant::now(),
+            saved: Instant::now(),
+        };
+        engine.events.emit(Event::Started {
+            task: engine.task.name().to_owned(),
+            epochs: plan.epochs,
+            steps_per_epoch: plan.steps_per_epoch(),
+            step: engine.progress.at.step,
+            images: Images {
+                train: plan.train.len(),
+                validation: plan.validation_images,
+                test: plan.test_images,
+            },
+        })?;
+        Ok(engine)
+    }
+
+    fn work(&mut self, stop: &AtomicBool) -> Result<Ended, TrainError> {
+        while self.progress.at.epoch < self.plan.epochs || self.progress.epoch_pending {
+            if self.progress.epoch_pending {
+                self.end_epoch()?;
+                continue;
+            }
+            let at = self.progress.at;
+            let mut loader = Loader::train(
+                &self.plan.train,
+                &self.plan.pipeline,
+                self.plan.batch,
+                self.plan.seed,
+                at.epoch,
+                at.batch,
+                self.plan.workers,
+            )?;
+            while self.progress.at.epoch == at.epoch {
+                if stop.load(Ordering::Relaxed) {
+                    self.checkpoint()?;
+                    return Ok(Ended::Stopped {
+                        step: self.progress.at.step,
+                    });
+                }
+                let batch = loader.next().expect("training batches have no end")?;
+                self.step(&batch)?;
+                if !self.progress.epoch_pending && self.saved.elapsed() >= self.plan.checkpoint_every
+                {
+                    self.checkpoint()?;
+                }
+            }
+        }
+        self.tick();
+        let seconds = self.progress.seconds;
+        let steps = self.progress.at.step;
+        self.events.emit(Event::Finished { steps, seconds })?;
+        let images = steps * self.plan.batch as u64;
+        Ok(Ended::Finished(Timing {
+            seconds,
+            images_per_second: rate(images, seconds),
+        }))
+    }
+
+    fn step(&mut self, batch: &Batch) -> Result<(), TrainError> {
+        let at = self.progress.at;
+        let report = self.task.step(at, batch, self.events)?;
+        self.progress.loss += report.loss;
+        self.progress.correct += report.correct;
+        self.events.emit(Event::Step {
+            step: at.step,
+            epoch: at.epoch,
+            loss: report.loss,
+            top1: percent(report.correct, batch.n),
+            lr: report.lr,
+            grad_norm: report.grad_norm,
+            macs: report.macs,
+            teacher: report.teacher,
+        })?;
+        let next = &mut self.progress.at;
+        next.step += 1;
+        next.batch += 1;
+        if next.batch == self.plan.steps_per_epoch() {
+            next.batch = 0;
+            next.epoch += 1;
+            self.progress.epoch_pending = true;
+        }
+        Ok(())
+    }
+
+    fn end_epoch(&mut self) -> Result<(), TrainError> {
+        let at = self.progress.at;
+        let validation = self.task.end_epoch(at, self.events)?;
+        self.tick();
+        let steps = self.plan.steps_per_epoch();
+        let images = steps * self.plan.batch as u64;
+        let seconds = self.progress.seconds - self.progress.epoch_seconds;
+        self.events.emit(Event::Epoch {
+            epoch: at.epoch - 1,
+            loss: self.progress.loss / steps as f64,
+            top1: percent(self.progress.correct, images as usize),
+            images_per_second: rate(images, seconds),
+            validation,
+        })?;
+        self.progress.loss = 0.0;
+        self.progress.correct = 0;
+        self.progress.epoch_seconds = self.progress.seconds;
+        self.progress.epoch_pending = false;
+        self.checkpoint()
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        self.tick();
+        self.events.emit(Event::Checkpoint {
+            step: self.progress.at.step,
+        })?;
+        self.progress.metrics_bytes = self.events.recorded_bytes();
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.put("engine", &self.progress);
+        checkpoint.put("identity", &self.plan.identity);
+        self.task.save(&mut checkpoint);
+        checkpoint
+            .save(&checkpoint_path(self.run))
+            .map_err(|e: CheckpointError| TrainError::from(e))?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.progress.seconds += now.duration_since(self.clock).as_secs_f64();
+        self.clock = now;
+    }
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
+fn rate(images: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 {
+        images as f64 / seconds
+    } else {
+        0.0
+    }
+}

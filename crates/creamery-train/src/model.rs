@@ -1,0 +1,146 @@
+//! A trained network as a file: weights, and all that is needed to use them.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use creamery_data::{Augment, DataSet, Normalisation, Pipeline};
+use creamery_nn::{Device, Subnet};
+use creamery_space::{Architecture, Space};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{read_weights, write_weights};
+use crate::{CheckpointError, RunData, TrainError};
+
+const FORMAT: &str = "1";
+
+/// A network with its weights and the way images must be prepared for it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The network.
+    pub net: Subnet,
+    /// The space that its architecture belongs to.
+    pub space: Space,
+    /// How images are prepared and what the classes are called.
+    pub input: ModelInput,
+}
+
+/// How images are prepared for a network, and what it says of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInput {
+    /// The data set it was trained on.
+    pub data: String,
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// Channels of an image, 1 or 3.
+    pub channels: usize,
+    /// Shorter side that images are resized to before the middle square is cut out, in pixels.
+    pub shorter_side: usize,
+    /// Mean of each channel, pixels in 0..1.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel, pixels in 0..1.
+    pub std: Vec<f32>,
+}
+
+impl ModelInput {
+    /// The input of networks trained on `data`.
+    pub fn of(data: &RunData) -> Self {
+        Self {
+            data: data.set.name.clone(),
+            classes: data.set.classes.clone(),
+            channels: data.set.channels,
+            shorter_side: data.pipeline.shorter_side,
+            mean: data.pipeline.normalisation.mean.clone(),
+            std: data.pipeline.normalisation.std.clone(),
+        }
+    }
+
+    /// From decoded images to the input of a network of `resolution` pixels, without augmentation.
+    pub fn pipeline(&self, resolution: usize) -> Pipeline {
+        Pipeline {
+            resolution,
+            shorter_side: self.shorter_side,
+            channels: self.channels,
+            augment: Augment {
+                crop_padding: 0,
+                flip: false,
+            },
+            normalisation: Normalisation {
+                mean: self.mean.clone(),
+                std: self.std.clone(),
+            },
+        }
+    }
+
+    /// Refuses a data set whose images or classes are not the network's.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Model`] that names both.
+    pub fn check(&self, set: &DataSet) -> Result<(), CheckpointError> {
+        let differ = |what: &str, found: String, expected: String| {
+            if found == expected {
+                return Ok(());
+            }
+            Err(CheckpointError::Model {
+                what: what.into(),
+                found,
+                expected,
+            })
+        };
+        differ("channels", self.channels.to_string(), set.channels.to_string())?;
+        differ("classes", self.classes.join(", "), set.classes.join(", "))
+    }
+}
+
+impl Model {
+    /// Writes the model, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let plain = "models are plain data";
+        let architecture = serde_json::to_string(&self.net.architecture).expect(plain);
+        let input = serde_json::to_string(&self.input).expect(plain);
+        let metadata = HashMap::from([
+            ("creamery_model".to_owned(), FORMAT.to_owned()),
+            ("architecture".to_owned(), architecture),
+            ("input".to_owned(), input),
+            ("space".to_owned(), self.space.to_toml()),
+        ]);
+        Ok(write_weights(path, &self.net.state(), metadata)?)
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged, no model, or its weights do not fit its architecture.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, TrainError> {
+        let (tensors, metadata) = read_weights(path)?;
+        let foreign = |reason: String| CheckpointError::Foreign {
+            path: path.to_owned(),
+            reason,
+        };
+        match metadata.get("creamery_model").map(String::as_str) {
+            Some(FORMAT) => {}
+            Some(other) => {
+                return Err(foreign(format!("its format is {other}, not {FORMAT}")).into());
+            }
+            None => return Err(foreign("it does not say it is a model".into()).into()),
+        }
+        let part = |name: &str| {
+            metadata
+                .get(name)
+                .ok_or_else(|| foreign(format!("it has no `{name}`")))
+        };
+        let bad = |name: &str, e: &dyn std::fmt::Display| foreign(format!("its `{name}`: {e}"));
+        let architecture: Architecture =
+            serde_json::from_str(part("architecture")?).map_err(|e| bad("architecture", &e))?;
+        let input: ModelInput =
+            serde_json::from_str(part("input")?).map_err(|e| bad("input", &e))?;
+        let space = Space::from_toml(part("space")?, &path.display().to_string())
+            .map_err(|e| bad("space", &e))?;
+        let classes = input.classes.len();
+        let mut net = Subnet::new(&space, &architecture, input.channels, classes, 0, device)?;
+        net.load(tensors, device)?;
+        Ok(Self { net, space, input })
+    }
+}

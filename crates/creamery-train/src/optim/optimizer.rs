@@ -1,0 +1,215 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use creamery_nn::{NamedParam, NamedTensor, StateError};
+use serde::{Deserialize, Serialize};
+
+/// Which update rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with momentum, as PyTorch has it with dampening 0.
+    Sgd,
+    /// RMSprop as TensorFlow has it.
+    Rmsprop,
+}
+
+/// An optimizer's constants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerSettings {
+    /// Which update rule.
+    pub kind: OptimizerKind,
+    /// Momentum.
+    pub momentum: f64,
+    /// Nesterov's look-ahead (SGD only).
+    pub nesterov: bool,
+    /// Decay of the squared average (RMSprop only).
+    pub alpha: f64,
+    /// Added to the squared average inside the root (RMSprop only).
+    pub epsilon: f64,
+    /// L2 penalty added to the gradient, on weights but not on biases and norms.
+    pub weight_decay: f64,
+}
+
+impl OptimizerSettings {
+    /// SGD with momentum 0.9 and Nesterov's look-ahead.
+    pub fn sgd(weight_decay: f64) -> Self {
+        Self {
+            kind: OptimizerKind::Sgd,
+            momentum: 0.9,
+            nesterov: true,
+            alpha: 0.9,
+            epsilon: 1e-3,
+            weight_decay,
+        }
+    }
+
+    /// TensorFlow's RMSprop with momentum 0.9, decay 0.9 and epsilon 1e-3.
+    pub fn rmsprop(weight_decay: f64) -> Self {
+        Self {
+            kind: OptimizerKind::Rmsprop,
+            ..Self::sgd(weight_decay)
+        }
+    }
+}
+
+/// An optimizer with its state, one entry per parameter that it has updated.
+///
+/// State is kept by parameter name, so one optimizer serves a supernet whose steps touch different
+/// paths: a parameter that is not on a step's path keeps its momentum untouched.
+///
+/// SGD: `buf = momentum buf + g`, `p -= lr (g + momentum buf)` with Nesterov, `p -= lr buf` without.
+///
+/// RMSprop differs from PyTorch's in three ways (as timm's `RMSpropTF`): epsilon stands inside the
+/// root, the squared average starts at 1, and the learning rate goes into the momentum:
+/// `s += (1 - alpha)(g^2 - s)`, `buf = momentum buf + lr g / sqrt(s + eps)`, `p -= buf`.
+#[derive(Clone, Debug)]
+pub struct Optimizer {
+    settings: OptimizerSettings,
+    state: BTreeMap<String, State>,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    momentum: Tensor<1>,
+    /// RMSprop only.
+    square: Option<Tensor<1>>,
+}
+
+impl Optimizer {
+    /// A new optimizer without state.
+    pub fn new(settings: OptimizerSettings) -> Self {
+        Self {
+            settings,
+            state: BTreeMap::new(),
+        }
+    }
+
+    /// Updates `params` with `grads`, one for each in the same order.
+    pub fn step<'a>(
+        &mut self,
+        params: impl Iterator<Item = NamedParam<'a>>,
+        grads: Vec<Tensor<1>>,
+        lr: f64,
+    ) {
+        let OptimizerSettings {
+            kind,
+            momentum,
+            nesterov,
+            alpha,
+            epsilon,
+            weight_decay,
+        } = self.settings;
+        for (param, grad) in params.zip(grads) {
+            let grad = if weight_decay != 0.0 && param.kind.decays() {
+                grad + param.value.clone() * weight_decay
+            } else {
+                grad
+            };
+            let old = self.state.remove(&param.name);
+            let (state, change) = match kind {
+                OptimizerKind::Sgd => {
+                    let buffer = match old {
+                        Some(old) => old.momentum * momentum + grad.clone(),
+                        None => grad.clone(),
+                    };
+                    let change = if nesterov {
+                        (grad + buffer.clone() * momentum) * lr
+                    } else {
+                        buffer.clone() * lr
+                    };
+                    let state = State {
+                        momentum: buffer,
+                        square: None,
+                    };
+                    (state, change)
+                }
+                OptimizerKind::Rmsprop => {
+                    let (square, buffer) = match old {
+                        Some(State {
+                            momentum,
+                            square: Some(square),
+                        }) => (square, momentum),
+                        _ => (grad.ones_like(), grad.zeros_like()),
+                    };
+                    let square =
+                        square.clone() + (grad.clone().square() - square) * (1.0 - alpha);
+                    let scaled = grad / (square.clone() + epsilon).sqrt();
+                    let buffer = buffer * momentum + scaled * lr;
+                    let state = State {
+                        momentum: buffer.clone(),
+                        square: Some(square),
+                    };
+                    (state, buffer)
+                }
+            };
+            *param.value = param.value.clone() - change;
+            self.state.insert(param.name, state);
+        }
+    }
+
+    /// The state by name, for a checkpoint: `NAME/momentum` and, for RMSprop, `NAME/square`.
+    pub fn state(&self) -> Vec<NamedTensor> {
+        let mut tensors = Vec::new();
+        for (name, state) in &self.state {
+            let mut push = |part: &str, tensor: &Tensor<1>| {
+                let values: Vec<f32> = tensor
+                    .clone()
+                    .into_data()
+                    .try_into_vec()
+                    .expect("optimizer state is f32");
+                tensors.push(NamedTensor {
+                    name: format!("{name}/{part}"),
+                    shape: vec![values.len()],
+                    values,
+                });
+            };
+            push("momentum", &state.momentum);
+            if let Some(square) = &state.square {
+                push("square", square);
+            }
+        }
+        tensors
+    }
+
+    /// Replaces the state by one that [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// [`StateError::Missing`] if a parameter has a part of its state but not the whole.
+    pub fn load(&mut self, tensors: Vec<NamedTensor>, device: &Device) -> Result<(), StateError> {
+        let mut parts: BTreeMap<String, Tensor<1>> = tensors
+            .into_iter()
+            .map(|t| {
+                let len = t.values.len();
+                (
+                    t.name,
+                    Tensor::from_data(TensorData::new(t.values, [len]), device),
+                )
+            })
+            .collect();
+        let names: Vec<String> = parts
+            .keys()
+            .filter_map(|name| name.strip_suffix("/momentum"))
+            .map(str::to_owned)
+            .collect();
+        let mut state = BTreeMap::new();
+        for name in names {
+            let momentum = parts
+                .remove(&format!("{name}/momentum"))
+                .expect("the name was read from this map");
+            let square = parts.remove(&format!("{name}/square"));
+            if self.settings.kind == OptimizerKind::Rmsprop && square.is_none() {
+                return Err(StateError::Missing(format!("{name}/square")));
+            }
+            state.insert(name, State { momentum, square });
+        }
+        if let Some(first) = parts.keys().next() {
+            return Err(StateError::Extra {
+                count: parts.len(),
+                first: first.clone(),
+            });
+        }
+        self.state = state;
+        Ok(())
+    }
+}

@@ -1,0 +1,383 @@
+//! Training one network: the winner of a search, or any architecture.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use creamery_data::{Batch, Pipeline, Split};
+use creamery_nn::{Norm, Subnet, loss};
+use creamery_space::{Architecture, Cost, Space};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{self, Ended, Plan, Position, StepReport, Task, Timing};
+use crate::eval::{evaluate, images};
+use crate::event::{Accuracy, Events};
+use crate::model::{Model, ModelInput};
+use crate::optim::{Ema, Optimizer, clip_global_norm};
+use crate::settings::{DataSettings, TrainSettings};
+use crate::{Checkpoint, ConfigError, Identity, RunData, RunFolder, Schedule, TrainError};
+
+/// Where a retraining's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// Fresh ones.
+    Scratch,
+    /// Those the network had in the supernet.
+    Inherit,
+}
+
+/// The configuration of a retraining.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrainConfig {
+    /// Decides initial weights, the order of images, augmentation and dropout.
+    pub seed: u64,
+    /// The device that computes.
+    pub device: String,
+    /// Where the weights come from: `scratch` or `inherit`.
+    pub init: Init,
+    /// Dropout in front of the classifier, in [0, 1).
+    pub dropout: f64,
+    /// Decay of the moving average of weights, in [0, 1); 0 for none.
+    pub ema: f64,
+    /// The images.
+    pub data: DataSettings,
+    /// The training.
+    pub train: TrainSettings,
+}
+
+impl Default for RetrainConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            device: "cpu".into(),
+            init: Init::Scratch,
+            dropout: 0.2,
+            ema: 0.9999,
+            data: DataSettings::default(),
+            train: TrainSettings {
+                decay: crate::Decay::Cosine,
+                ..TrainSettings::default()
+            },
+        }
+    }
+}
+
+impl RetrainConfig {
+    /// Refuses values that no retraining can have.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] with the key, its value and its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.train.check()?;
+        for (key, value) in [("dropout", self.dropout), ("ema", self.ema)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(ConfigError::Value(format!(
+                    "`{key}` is {value}, but must be in [0, 1)"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a retraining yields: the text of its `result.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetrainResult {
+    /// `retrain`.
+    pub kind: String,
+    /// The space's name.
+    pub space: String,
+    /// The data set.
+    pub dataset: String,
+    /// The seed.
+    pub seed: u64,
+    /// The network.
+    pub architecture: Architecture,
+    /// What it costs: MACs, parameters, FLOPs as thop counts them.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// Top-1 on the test split, in percent.
+    pub top1: f64,
+    /// Top-5 on the test split, in percent.
+    pub top5: f64,
+    /// Images of the test split.
+    pub test_images: usize,
+    /// Accuracy on the images held out, if any.
+    pub validation: Option<Accuracy>,
+    /// Epochs trained.
+    pub epochs: u64,
+    /// Where the weights came from.
+    pub init: Init,
+    /// The file with the weights, beside this one.
+    pub weights: String,
+    /// How long it took.
+    pub timing: Timing,
+}
+
+/// How a run ended: with its result, or stopped on request before a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome<T> {
+    /// It is done.
+    Done(T),
+    /// It was asked to stop; its state is saved.
+    Stopped {
+        /// The step that it would do next.
+        step: u64,
+    },
+}
+
+/// The network to train, and what it starts from.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// Its space.
+    pub space: &'a Space,
+    /// Its architecture.
+    pub architecture: &'a Architecture,
+    /// The network with the supernet's weights, for [`Init::Inherit`].
+    pub inherited: Option<&'a Model>,
+}
+
+/// Trains a network and evaluates it on the test split. Goes on from the run's checkpoint if it has one.
+///
+/// # Errors
+/// If the configuration is out of range, the training fails, or the run's folder cannot be written.
+pub fn retrain(
+    config: &RetrainConfig,
+    candidate: &Candidate<'_>,
+    data: &RunData,
+    run: &RunFolder,
+    events: &mut Events,
+    stop: &AtomicBool,
+) -> Result<Outcome<RetrainResult>, TrainError> {
+    config.check()?;
+    let device = creamery_nn::device(&config.device)?;
+    let input = ModelInput::of(data);
+    let (space, architecture) = (candidate.space, candidate.architecture);
+    let mut net = Subnet::new(
+        space,
+        architecture,
+        input.channels,
+        input.classes.len(),
+        config.seed,
+        &device,
+    )?;
+    if config.init == Init::Inherit {
+        let model = candidate.inherited.ok_or_else(|| {
+            ConfigError::Value(
+                "`init` is inherit, but there are no weights to inherit: name a search's result.json, or use --init scratch"
+                    .into(),
+            )
+        })?;
+        model.input.check(&data.set)?;
+        net.load(model.net.state(), &device)?;
+    }
+    let cost = space
+        .cost(architecture, input.channels, input.classes.len())
+        .map_err(creamery_nn::NnError::from)?;
+    let plan = Plan {
+        train: data.train.clone(),
+        validation_images: data.validation_images(),
+        test_images: data.set.test.len(),
+        pipeline: data.pipeline.clone(),
+        epochs: config.train.epochs,
+        batch: config.train.batch,
+        seed: config.seed,
+        workers: config.data.workers,
+        checkpoint_every: config.train.checkpoint_every(),
+        identity: Identity(BTreeMap::from([
+            ("task".into(), "retrain".into()),
+            ("space".into(), space.fingerprint()),
+            ("architecture".into(), format!("{architecture:?}")),
+            ("data".into(), data.set.fingerprint()),
+        ])),
+    };
+    let mut task = Retraining {
+        config,
+        schedule: config.train.schedule(plan.steps_per_epoch()),
+        optimizer: Optimizer::new(config.train.optimizer()),
+        ema: (config.ema > 0.0).then(|| Ema::new(&net, config.ema, 0)),
+        net,
+        macs: cost.macs,
+        validation: data.validation.as_ref(),
+        pipeline: &data.pipeline,
+        device,
+    };
+    let timing = match engine::train(&mut task, &plan, run, events, stop)? {
+        Ended::Finished(timing) => timing,
+        Ended::Stopped { step } => return Ok(Outcome::Stopped { step }),
+    };
+    let test = task.accuracy(&data.set.test)?;
+    let validation = data.validation.as_ref().map(|v| task.accuracy(v)).transpose()?;
+    let model = Model {
+        net: task.result().clone(),
+        space: space.clone(),
+        input,
+    };
+    model.save(&run.file("model.safetensors"))?;
+    let result = RetrainResult {
+        kind: "retrain".into(),
+        space: space.name.clone(),
+        dataset: data.set.name.clone(),
+        seed: config.seed,
+        architecture: architecture.clone(),
+        cost,
+        top1: test.top1,
+        top5: test.top5,
+        test_images: test.images,
+        validation,
+        epochs: config.train.epochs,
+        init: config.init,
+        weights: "model.safetensors".into(),
+        timing,
+    };
+    run.write_json("result.json", &result)?;
+    Ok(Outcome::Done(result))
+}
+
+struct Retraining<'a> {
+    config: &'a RetrainConfig,
+    schedule: Schedule,
+    net: Subnet,
+    optimizer: Optimizer,
+    ema: Option<Ema>,
+    macs: u64,
+    validation: Option<&'a Split>,
+    pipeline: &'a Pipeline,
+    device: Device,
+}
+
+impl Retraining<'_> {
+    /// The network that is handed out: the moving average where there is one.
+    fn result(&self) -> &Subnet {
+        self.ema.as_ref().map_or(&self.net, Ema::network)
+    }
+
+    fn accuracy(&self, split: &Split) -> Result<Accuracy, TrainError> {
+        evaluate(
+            self.result(),
+            split,
+            self.pipeline,
+            self.config.train.batch,
+            self.config.data.workers,
+            &self.device,
+        )
+    }
+
+    fn dropout_mask(&self, step: u64, images: usize) -> Option<Tensor<2>> {
+        let rate = self.config.dropout;
+        if rate == 0.0 {
+            return None;
+        }
+        let features = self.net.head_features();
+        let mut rng = creamery_rng::stream(self.config.seed, "dropout", step);
+        let kept = (1.0 / (1.0 - rate)) as f32;
+        let mask: Vec<f32> = (0..images * features)
+            .map(|_| if rng.random_bool(rate) { 0.0 } else { kept })
+            .collect();
+        Some(Tensor::from_data(
+            TensorData::new(mask, [images, features]),
+            &self.device,
+        ))
+    }
+}
+
+impl Task for Retraining<'_> {
+    fn name(&self) -> &'static str {
+        "retrain"
+    }
+
+    fn step(
+        &mut self,
+        at: Position,
+        batch: &Batch,
+        _events: &mut Events,
+    ) -> Result<StepReport, TrainError> {
+        let settings = &self.config.train;
+        let lr = self.schedule.lr(at.step);
+        let x = images(batch, &self.device);
+        let mask = self.dropout_mask(at.step, batch.n);
+        let targets = loss::smoothed_targets(
+            &batch.labels,
+            self.net.classes(),
+            settings.label_smoothing,
+            &self.device,
+        );
+        let tracked = self.net.tracked();
+        let output = tracked.net().forward_dropout(x, Norm::Batch, mask);
+        let loss = loss::cross_entropy(output.logits.clone(), targets);
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        finite("loss", value, at.step, lr)?;
+        let correct = loss::correct(&output.logits, &batch.labels, 1);
+        let mut grads = tracked.gradients(&loss);
+        drop(tracked);
+        let max = if settings.clip_norm > 0.0 {
+            settings.clip_norm
+        } else {
+            f64::INFINITY
+        };
+        let grad_norm = clip_global_norm(&mut grads, max);
+        finite("gradient norm", grad_norm, at.step, lr)?;
+        self.optimizer.step(self.net.params_mut(), grads, lr);
+        self.net.absorb(&output.stats, settings.norm_momentum);
+        if let Some(ema) = &mut self.ema {
+            ema.update(&self.net);
+        }
+        Ok(StepReport {
+            loss: value,
+            correct,
+            lr,
+            grad_norm,
+            macs: self.macs,
+            teacher: None,
+        })
+    }
+
+    fn end_epoch(
+        &mut self,
+        _at: Position,
+        _events: &mut Events,
+    ) -> Result<Option<Accuracy>, TrainError> {
+        self.validation.map(|split| self.accuracy(split)).transpose()
+    }
+
+    fn save(&self, checkpoint: &mut Checkpoint) {
+        checkpoint.put_tensors("net", self.net.state());
+        checkpoint.put_tensors("optimizer", self.optimizer.state());
+        if let Some(ema) = &self.ema {
+            checkpoint.put("ema", &ema.updates());
+            checkpoint.put_tensors("ema", ema.network().state());
+        }
+    }
+
+    fn load(&mut self, checkpoint: &mut Checkpoint) -> Result<(), TrainError> {
+        self.net.load(checkpoint.take_tensors("net"), &self.device)?;
+        self.optimizer
+            .load(checkpoint.take_tensors("optimizer"), &self.device)?;
+        if self.ema.is_some() {
+            let mut average = self.net.clone();
+            average.load(checkpoint.take_tensors("ema"), &self.device)?;
+            self.ema = Some(Ema::new(&average, self.config.ema, checkpoint.get("ema")?));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a value that is not a number, before it reaches a weight.
+///
+/// # Errors
+/// [`TrainError::NotFinite`].
+pub fn finite(what: &'static str, value: f64, step: u64, lr: f64) -> Result<(), TrainError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(TrainError::NotFinite {
+        what,
+        value,
+        step,
+        lr,
+        last_good: None,
+    })
+}

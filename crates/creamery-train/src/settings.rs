@@ -1,0 +1,163 @@
+//! The parts of a configuration that searches and retrainings share.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::optim::{OptimizerKind, OptimizerSettings};
+use crate::{ConfigError, Decay, Schedule};
+
+/// Which images, and what is done with them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSettings {
+    /// The data set, such as `fashion-mini` or `folder:DIR`.
+    pub source: String,
+    /// Share of the training images that is held out to choose by, in [0, 0.5].
+    pub validation: f64,
+    /// Pixels of padding for random crops; the data set's own if not given.
+    pub crop_padding: Option<usize>,
+    /// Random horizontal flips; the data set's own if not given.
+    pub flip: Option<bool>,
+    /// Leave out files that are no images, instead of stopping at them.
+    pub skip_bad_images: bool,
+    /// Threads that load ahead.
+    pub workers: usize,
+}
+
+impl Default for DataSettings {
+    fn default() -> Self {
+        Self {
+            source: "fashion-mini".into(),
+            validation: 0.1,
+            crop_padding: None,
+            flip: None,
+            skip_bad_images: false,
+            workers: 1,
+        }
+    }
+}
+
+/// How a network or supernet is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSettings {
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images per step.
+    pub batch: usize,
+    /// Update rule: `sgd` or `rmsprop` (TensorFlow's).
+    pub optimizer: OptimizerKind,
+    /// Learning rate after warm-up, for the batch as it is.
+    pub lr: f64,
+    /// How the rate falls: `constant`, `linear`, `cosine`.
+    pub decay: Decay,
+    /// Epochs of linear warm-up of the rate.
+    pub lr_warmup_epochs: f64,
+    /// The rate at the first step of warm-up.
+    pub lr_warmup_from: f64,
+    /// Momentum.
+    pub momentum: f64,
+    /// Nesterov's look-ahead (SGD only).
+    pub nesterov: bool,
+    /// L2 penalty on weights, not on biases and norms.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradient, 0 for no clipping.
+    pub clip_norm: f64,
+    /// Label smoothing, in [0, 1).
+    pub label_smoothing: f64,
+    /// Momentum of batch norms' running statistics.
+    pub norm_momentum: f64,
+    /// Seconds between two checkpoints at the most.
+    pub checkpoint_seconds: f64,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 64,
+            optimizer: OptimizerKind::Sgd,
+            lr: 0.1,
+            decay: Decay::Linear,
+            lr_warmup_epochs: 0.0,
+            lr_warmup_from: 1e-6,
+            momentum: 0.9,
+            nesterov: true,
+            weight_decay: 1e-4,
+            clip_norm: 5.0,
+            label_smoothing: 0.1,
+            norm_momentum: 0.1,
+            checkpoint_seconds: 60.0,
+        }
+    }
+}
+
+impl TrainSettings {
+    /// Refuses values that no training can have.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] with the key, its value and its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        let not_negative = |v: f64| v >= 0.0 && v.is_finite();
+        let part = |v: f64| (0.0..1.0).contains(&v);
+        let checks = [
+            ("epochs", self.epochs as f64, self.epochs > 0, "at least 1"),
+            ("batch", self.batch as f64, self.batch > 1, "at least 2, for batch norm"),
+            ("lr", self.lr, positive(self.lr), "above 0"),
+            ("lr_warmup_epochs", self.lr_warmup_epochs, not_negative(self.lr_warmup_epochs), "0 or more"),
+            ("lr_warmup_from", self.lr_warmup_from, not_negative(self.lr_warmup_from), "0 or more"),
+            ("momentum", self.momentum, part(self.momentum), "in [0, 1)"),
+            ("weight_decay", self.weight_decay, not_negative(self.weight_decay), "0 or more"),
+            ("clip_norm", self.clip_norm, not_negative(self.clip_norm), "0 (off) or more"),
+            ("label_smoothing", self.label_smoothing, part(self.label_smoothing), "in [0, 1)"),
+            (
+                "norm_momentum",
+                self.norm_momentum,
+                self.norm_momentum > 0.0 && self.norm_momentum <= 1.0,
+                "in (0, 1]",
+            ),
+            (
+                "checkpoint_seconds",
+                self.checkpoint_seconds,
+                not_negative(self.checkpoint_seconds),
+                "0 or more",
+            ),
+        ];
+        for (key, value, holds, range) in checks {
+            if !holds {
+                return Err(ConfigError::Value(format!(
+                    "`train.{key}` is {value}, but must be {range}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The learning rate over a training of `epochs` of `steps_per_epoch` steps.
+    pub fn schedule(&self, steps_per_epoch: u64) -> Schedule {
+        Schedule {
+            base: self.lr,
+            decay: self.decay,
+            warmup_from: self.lr_warmup_from,
+            warmup: (self.lr_warmup_epochs * steps_per_epoch as f64).round() as u64,
+            steps: self.epochs * steps_per_epoch,
+        }
+    }
+
+    /// The optimizer's constants.
+    pub fn optimizer(&self) -> OptimizerSettings {
+        OptimizerSettings {
+            kind: self.optimizer,
+            momentum: self.momentum,
+            nesterov: self.nesterov,
+            ..OptimizerSettings::sgd(self.weight_decay)
+        }
+    }
+
+    /// The longest time between two checkpoints.
+    pub fn checkpoint_every(&self) -> Duration {
+        Duration::try_from_secs_f64(self.checkpoint_seconds).unwrap_or(Duration::MAX)
+    }
+}
