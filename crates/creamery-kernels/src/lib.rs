@@ -1,11 +1,14 @@
 //! CPU kernels for mobile networks.
 
 pub mod block;
+pub mod conv;
 mod depthwise;
 mod elementwise;
 mod error;
 mod grid;
+pub mod head;
 mod isa;
+mod map;
 mod math;
 mod norm;
 mod partial;

@@ -288,9 +288,10 @@ pub(crate) unsafe fn set_by_moments(
         for channel in channels {
             let (mut total, mut mean, mut deviations) = (0.0, 0.0, 0.0);
             for (part, count) in counts.iter().enumerate() {
-                // SAFETY: the caller vouches that nobody writes them.
                 let [shift, sum, squares] = [0, 1, 2].map(|quantity| {
-                    f64::from(unsafe { parts.read(part, quantity, &block) }[channel % LANES])
+                    // SAFETY: the caller vouches that nobody writes them.
+                    let part = unsafe { parts.read(part, quantity, &block) };
+                    f64::from(part[channel % LANES])
                 });
                 let count = *count as f64;
                 let offset = sum / count;

@@ -46,7 +46,6 @@ impl<'a> Shared<'a> {
     ///
     /// # Safety
     /// No other task may read or write the part while the result is alive.
-    #[expect(clippy::mut_from_ref, reason = "the caller keeps the parts disjoint")]
     pub(crate) unsafe fn write(&self, part: Range<usize>) -> &'a mut [f32] {
         assert!(
             part.start <= part.end && part.end <= self.len,

@@ -6,16 +6,15 @@
 //! expansion's norm and weight gradient; last the gradient of x, which takes all mid channels together.
 
 use super::forward::source;
+use super::project::{output, output_grid};
 use super::squeeze::{self, SqueezeSlope};
 use super::{BlockGrads, BlockSaved, BlockShape, BlockWeights, ExpandGrads, check};
 use crate::depthwise::{InputGrad, InputPlan, WeightGrad, Window};
-use crate::elementwise::{
-    Fill, FillSlope, GATE_SUMS, GateSlope, OutputSlope, RawSlope, SlopeSums, Unblock,
-};
+use crate::elementwise::{Fill, FillSlope, GATE_SUMS, GateSlope, RawSlope, SlopeSums, Unblock};
 use crate::error::{KernelError, length};
 use crate::grid::{Grid, Phase};
 use crate::isa::{self, Proof};
-use crate::norm::{NormBackward, SharedNormBackward};
+use crate::norm::{NormBackward, NormGrads, SharedNormBackward};
 use crate::partial::{Partial, SharedPartial};
 use crate::pool::Buffer;
 use crate::product::{Left, Order, Product, Right, Start, Target, Transpose};
@@ -64,7 +63,8 @@ pub fn backward(
     }
     let isa = isa::current();
 
-    let (projected, project_norm) = output_slope(isa, shape, saved, dy);
+    let (projected, project_norm) =
+        output(isa, shape, &output_grid(shape)).backward(&saved.project, dy);
     let grid = Grid::new(blocks, images, shape.height * shape.width);
     let pass = Pass {
         isa,
@@ -99,76 +99,6 @@ pub fn backward(
     })
 }
 
-/// The gradient of the raw projection, blocked, and that of its norm.
-fn output_slope(
-    isa: Proof,
-    shape: &BlockShape,
-    saved: &BlockSaved,
-    dy: &[f32],
-) -> (Buffer, crate::norm::NormGrads) {
-    let out = shape.out_channels;
-    let pixels = shape.out_height() * shape.out_width();
-    let blocks = out.div_ceil(LANES);
-    let grid = Grid::new(blocks, shape.images, pixels);
-    let counts = grid.counts(pixels);
-    let mut slope = Buffer::stale(blocks * shape.images * pixels * LANES);
-    let mut norm = NormBackward::new(&saved.project.norm, grid.chunks.len());
-    {
-        let (slope, norm) = (Shared::new(&mut slope), norm.shared());
-        let part = |block: usize, chunk: usize| {
-            let (first, images) = (block * shape.images, &grid.chunks[chunk]);
-            (first + images.start) * pixels * LANES..(first + images.end) * pixels * LANES
-        };
-        let sum = |group: &Range<usize>, chunk: usize| {
-            for block in group.clone() {
-                let part = part(block, chunk);
-                let channels = (out - block * LANES).min(LANES);
-                // SAFETY: these channels of this chunk are this task's.
-                let (map, sums) = unsafe {
-                    let sums = [0, 1]
-                        .map(|quantity| norm.parts.write(chunk, quantity, &(block..block + 1)));
-                    (slope.write(part.clone()), sums)
-                };
-                isa.run(OutputSlope {
-                    norm: saved.project.norm.block(block),
-                    silu: false,
-                    raw: &saved.project.raw[part],
-                    slope: &dy[grid.chunks[chunk].start * pixels * out + block * LANES..],
-                    channels,
-                    stride: out,
-                    out: map,
-                    sums,
-                });
-            }
-        };
-        // SAFETY: the group's parts are written, and it is this task's.
-        let join = |group: &Range<usize>| unsafe { norm.join(group.clone(), &counts) };
-        let raw = |group: &Range<usize>, chunk: usize| {
-            for block in group.clone() {
-                let part = part(block, chunk);
-                // SAFETY: these channels of this chunk are this task's, and their norm is joined.
-                let (slope, map) = unsafe { (norm.block(block), slope.write(part.clone())) };
-                isa.run(RawSlope {
-                    slope,
-                    raw: &saved.project.raw[part],
-                    map,
-                });
-            }
-        };
-        grid.run(&[
-            Phase {
-                task: &sum,
-                join: &join,
-            },
-            Phase {
-                task: &raw,
-                join: &|_| {},
-            },
-        ]);
-    }
-    (slope, norm.grads())
-}
-
 /// What all steps of the pass share.
 struct Pass<'a> {
     isa: Proof,
@@ -199,7 +129,7 @@ struct Inner {
     x: Option<Vec<f32>>,
     expand: Option<ExpandGrads>,
     depthwise: Vec<f32>,
-    depthwise_norm: crate::norm::NormGrads,
+    depthwise_norm: NormGrads,
 }
 
 impl Pass<'_> {
@@ -380,7 +310,7 @@ impl Pass<'_> {
             x: None,
             expand: None,
             depthwise: vec![0.0; shape.mid_channels * size],
-            depthwise_norm: crate::norm::NormGrads {
+            depthwise_norm: NormGrads {
                 gamma: Vec::new(),
                 beta: Vec::new(),
             },

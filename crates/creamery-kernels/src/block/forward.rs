@@ -3,18 +3,15 @@
 use super::project::project;
 use super::squeeze::{self, SavedSqueeze};
 use super::{
-    BlockForward, BlockRunningStats, BlockSaved, BlockShape, BlockStats, BlockWeights, SavedMap,
-    check,
+    BlockForward, BlockRunningStats, BlockSaved, BlockShape, BlockStats, BlockWeights, check,
 };
 use crate::depthwise::{Forward, Window};
 use crate::elementwise::{Activate, Fill, Moments};
 use crate::error::KernelError;
 use crate::grid::{Grid, Phase};
 use crate::isa::{self, Proof};
-use crate::norm::{
-    MOMENTS, Norm, NormBlock, NormWeights, Parts, RunningStats, SharedNorm, SharedParts,
-    set_by_moments,
-};
+use crate::map::SavedMap;
+use crate::norm::{MOMENTS, NormBlock, Parts, SharedNorm, SharedParts, set_by_moments};
 use crate::pool::Buffer;
 use crate::product::{ColumnSums, Left, Order, Product, Right, Target, Transpose};
 use crate::shared::Shared;
@@ -91,18 +88,6 @@ fn stats(saved: &BlockSaved) -> BlockStats {
     }
 }
 
-/// A norm to be filled in training, or that of inference.
-pub(super) fn norm(
-    channels: usize,
-    weights: &NormWeights<'_>,
-    running: Option<&RunningStats<'_>>,
-) -> Norm {
-    running.map_or_else(
-        || Norm::new(channels),
-        |stats| Norm::running(weights, stats),
-    )
-}
-
 /// The block, by the statistics of the batch or by running ones.
 fn run(
     shape: &BlockShape,
@@ -121,22 +106,12 @@ fn run(
     let grid = Grid::new(blocks, shape.images, inner);
     let batch = running.is_none();
 
-    let mut expanded = weights.expand.as_ref().map(|expand| SavedMap {
-        raw: Buffer::stale(blocks * shape.images * inner * LANES),
-        norm: norm(
-            mid,
-            &expand.norm,
-            running.and_then(|running| running.expand.as_ref()),
-        ),
+    let mut expanded = weights.expand.as_ref().map(|expand| {
+        let running = running.and_then(|running| running.expand.as_ref());
+        SavedMap::new(mid, shape.images * inner, &expand.norm, running)
     });
-    let mut convolved = SavedMap {
-        raw: Buffer::stale(blocks * shape.images * outer * LANES),
-        norm: norm(
-            mid,
-            &weights.depthwise_norm,
-            running.map(|running| &running.depthwise),
-        ),
-    };
+    let stats = running.map(|running| &running.depthwise);
+    let mut convolved = SavedMap::new(mid, shape.images * outer, &weights.depthwise_norm, stats);
     let mut activated = Buffer::stale(blocks * shape.images * outer * LANES);
     let mut pooled = Buffer::stale(blocks * shape.images * LANES);
     {

@@ -20,8 +20,8 @@ pub use forward::{forward, forward_no_grad, infer};
 
 use crate::depthwise::Window;
 use crate::error::{KernelError, length, positive};
-use crate::norm::{ChannelStats, Norm, NormGrads, NormWeights, RunningStats};
-use crate::pool::Buffer;
+use crate::map::SavedMap;
+use crate::norm::{ChannelStats, NormGrads, NormWeights, RunningStats};
 use squeeze::SavedSqueeze;
 
 /// Sizes of a block. Feature maps are NHWC.
@@ -170,13 +170,6 @@ pub struct BlockSaved {
     depthwise: SavedMap,
     squeeze: Option<SavedSqueeze>,
     project: SavedMap,
-}
-
-/// A convolution's raw output, `[channels / 16][images][pixels][16]`, and its norm.
-#[derive(Debug)]
-struct SavedMap {
-    raw: Buffer,
-    norm: Norm,
 }
 
 /// Gradients of an expansion.

@@ -1,10 +1,10 @@
 //! The projection of a block and what follows it, forward.
 
-use super::forward::norm;
-use super::{BlockShape, BlockWeights, SavedMap};
-use crate::elementwise::{Apply, Gate};
+use super::{BlockShape, BlockWeights};
+use crate::elementwise::Gate;
 use crate::grid::{Grid, Phase, for_each};
 use crate::isa::{Kernel, Proof};
+use crate::map::{Output, SavedMap};
 use crate::norm::{MOMENTS, Parts, RunningStats, SharedParts, set_by_moments};
 use crate::pool::Buffer;
 use crate::product::{ColumnSums, Left, Order, Product, Right, Target, Transpose};
@@ -15,6 +15,25 @@ use std::ops::Range;
 /// Pixels of an image from which on its gate is multiplied into a copy of the weights, rather than into
 /// the map.
 const LARGE_IMAGE: usize = 64;
+
+/// The grid of a block's output.
+pub(super) fn output_grid(shape: &BlockShape) -> Grid {
+    let pixels = shape.out_height() * shape.out_width();
+    Grid::new(shape.out_channels.div_ceil(LANES), shape.images, pixels)
+}
+
+/// The end of a block.
+pub(super) fn output<'a>(isa: Proof, shape: &BlockShape, grid: &'a Grid) -> Output<'a> {
+    let pixels = shape.out_height() * shape.out_width();
+    Output {
+        isa,
+        grid,
+        channels: shape.out_channels,
+        images: shape.images,
+        pixels,
+        silu: false,
+    }
+}
 
 /// The output of a block by its activated depthwise map, which may be overwritten, and the raw projection.
 pub(super) fn project(
@@ -29,7 +48,7 @@ pub(super) fn project(
     let (mid, out) = (shape.mid_channels, shape.out_channels);
     let pixels = shape.out_height() * shape.out_width();
     let blocks = out.div_ceil(LANES);
-    let grid = Grid::new(blocks, shape.images, pixels);
+    let grid = output_grid(shape);
     let counts = grid.counts(pixels);
 
     let gate = match gate {
@@ -51,10 +70,7 @@ pub(super) fn project(
         gate => gate,
     };
     let mut y = vec![0.0; shape.output_len()];
-    let mut map = SavedMap {
-        raw: Buffer::stale(blocks * shape.images * pixels * LANES),
-        norm: norm(out, &weights.project_norm, running),
-    };
+    let mut map = SavedMap::new(out, shape.images * pixels, &weights.project_norm, running);
     let mut packed = Buffer::stale(blocks * LANES * mid);
     let mut moments = Parts::new(grid.chunks.len(), MOMENTS, out);
     let moments = running.is_none().then(|| moments.shared());
@@ -117,25 +133,9 @@ pub(super) fn project(
             }
         };
         let finish = |group: &Range<usize>, chunk: usize| {
-            let images = &grid.chunks[chunk];
-            for block in group.clone() {
-                let first = block * shape.images;
-                let part =
-                    (first + images.start) * pixels * LANES..(first + images.end) * pixels * LANES;
-                let at = images.start * pixels * out + block * LANES;
-                let channels = (out - block * LANES).min(LANES);
-                // SAFETY: these channels of these images are this task's, and their norm is set.
-                unsafe {
-                    let mut apply = Apply::new(
-                        norm.block(block),
-                        raw.read(part),
-                        [channels, out],
-                        y.pointer(at),
-                    );
-                    apply.add = shape.residual().then(|| &x[at..]);
-                    isa.run(apply);
-                }
-            }
+            let add = shape.residual().then_some(x);
+            // SAFETY: the group's map and norm are set, and its channels of the chunk are this task's.
+            unsafe { output(isa, shape, &grid).write(group, chunk, (raw, norm), y, add) };
         };
         grid.run(&[
             Phase {

@@ -1,0 +1,566 @@
+//! A dense convolution with its batch norm and, where asked, SiLU: a network's stem, and its last 1 x 1.
+//!
+//! A convolution of 1 x 1 and stride 1 is a matrix product on the map as it lies. Any other is one on
+//! patches, `[pixels][kernel][kernel][in]`, copied a tile at a time.
+
+use crate::error::{KernelError, length, positive};
+use crate::grid::{Grid, Phase};
+use crate::isa::{self, Proof};
+use crate::map::{Output, SavedMap};
+use crate::norm::{
+    ChannelStats, MOMENTS, NormGrads, NormWeights, Parts, RunningStats, set_by_moments,
+};
+use crate::partial::Partial;
+use crate::pool::Buffer;
+use crate::product::{ColumnSums, Left, Order, Product, Right, Start, Target, Transpose};
+use crate::shared::Shared;
+use crate::simd::LANES;
+use std::ops::Range;
+
+/// Pixels whose patches are multiplied together.
+const TILE: usize = 256;
+
+/// Sizes of a convolution. Feature maps are NHWC, padded by half of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvShape {
+    /// Images in the batch.
+    pub images: usize,
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Rows and columns of the kernel, odd.
+    pub kernel: usize,
+    /// Stride, at least 1.
+    pub stride: usize,
+    /// Whether SiLU follows the norm.
+    pub silu: bool,
+}
+
+impl ConvShape {
+    /// Rows of the output.
+    pub fn out_height(&self) -> usize {
+        self.height.div_ceil(self.stride)
+    }
+
+    /// Columns of the output.
+    pub fn out_width(&self) -> usize {
+        self.width.div_ceil(self.stride)
+    }
+
+    /// Values of the input: images x height x width x in_channels.
+    pub fn input_len(&self) -> usize {
+        self.images * self.height * self.width * self.in_channels
+    }
+
+    /// Values of the output: images x out_height x out_width x out_channels.
+    pub fn output_len(&self) -> usize {
+        self.images * self.pixels() * self.out_channels
+    }
+
+    /// Multiplications (with their additions) of a forward pass.
+    pub fn macs(&self) -> usize {
+        self.output_len() * self.patch()
+    }
+
+    /// Pixels of an image of the output.
+    fn pixels(&self) -> usize {
+        self.out_height() * self.out_width()
+    }
+
+    /// Values of a patch.
+    fn patch(&self) -> usize {
+        self.kernel * self.kernel * self.in_channels
+    }
+
+    /// Whether patches are the input's pixels themselves.
+    fn pointwise(&self) -> bool {
+        self.kernel == 1 && self.stride == 1
+    }
+
+    /// The grid of the output.
+    fn grid(&self) -> Grid {
+        Grid::new(
+            self.out_channels.div_ceil(LANES),
+            self.images,
+            self.pixels(),
+        )
+    }
+
+    fn output<'a>(&self, isa: Proof, grid: &'a Grid) -> Output<'a> {
+        let pixels = self.pixels();
+        Output {
+            isa,
+            grid,
+            channels: self.out_channels,
+            images: self.images,
+            pixels,
+            silu: self.silu,
+        }
+    }
+}
+
+/// Weights of a convolution, in PyTorch's layouts.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvWeights<'a> {
+    /// `[out][in][kernel][kernel]`.
+    pub weight: &'a [f32],
+    /// Norm of the output.
+    pub norm: NormWeights<'a>,
+}
+
+/// What a forward pass in training leaves.
+#[derive(Debug)]
+pub struct ConvForward {
+    /// The output, NHWC.
+    pub y: Vec<f32>,
+    /// What the backward pass needs.
+    pub saved: ConvSaved,
+    /// Statistics of the batch, for running averages.
+    pub stats: ChannelStats,
+}
+
+/// What the backward pass of a convolution needs: its raw output and the statistics.
+#[derive(Debug)]
+pub struct ConvSaved(SavedMap);
+
+/// Gradients of a convolution's input and weights, in the layouts of these.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvGrads {
+    /// Of the input, if it was asked for.
+    pub x: Option<Vec<f32>>,
+    /// Of [`ConvWeights::weight`].
+    pub weight: Vec<f32>,
+    /// Of [`ConvWeights::norm`].
+    pub norm: NormGrads,
+}
+
+/// A convolution in training: normalised by the statistics of the batch, ready for [`backward`].
+///
+/// # Errors
+/// [`KernelError`] if a slice does not fit the shape or the kernel is even.
+pub fn forward(
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+    x: &[f32],
+) -> Result<ConvForward, KernelError> {
+    check(shape, weights, x)?;
+    let (y, map) = run(shape, weights, x, None);
+    Ok(ConvForward {
+        y,
+        stats: map.norm.stats(),
+        saved: ConvSaved(map),
+    })
+}
+
+/// A convolution in training, of which no gradient will be asked: the output and the batch's statistics.
+///
+/// # Errors
+/// As for [`forward`].
+pub fn forward_no_grad(
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+    x: &[f32],
+) -> Result<(Vec<f32>, ChannelStats), KernelError> {
+    check(shape, weights, x)?;
+    let (y, map) = run(shape, weights, x, None);
+    Ok((y, map.norm.stats()))
+}
+
+/// A convolution in inference: normalised by running statistics. Gives the output.
+///
+/// # Errors
+/// As for [`forward`].
+pub fn infer(
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+    running: &RunningStats<'_>,
+    x: &[f32],
+) -> Result<Vec<f32>, KernelError> {
+    check(shape, weights, x)?;
+    running.check(["running mean", "running variance"], shape.out_channels)?;
+    Ok(run(shape, weights, x, Some(running)).0)
+}
+
+/// The gradients of a convolution, by that of its output.
+///
+/// `x` and `weights` must be those of the forward pass that gave `saved`. The gradient of x is computed if
+/// `input` says so.
+///
+/// # Errors
+/// [`KernelError`] if a slice does not fit the shape.
+pub fn backward(
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+    x: &[f32],
+    saved: &ConvSaved,
+    dy: &[f32],
+    input: bool,
+) -> Result<ConvGrads, KernelError> {
+    check(shape, weights, x)?;
+    length("dy", dy.len(), shape.output_len())?;
+    let grid = shape.grid();
+    let blocks = shape.out_channels.div_ceil(LANES);
+    length(
+        "saved map",
+        saved.0.raw.len(),
+        blocks * shape.images * shape.pixels() * LANES,
+    )?;
+    let isa = isa::current();
+    let (slope, norm) = shape.output(isa, &grid).backward(&saved.0, dy);
+
+    let weight = weight_grad(isa, shape, &grid, x, &slope);
+    let x = input.then(|| input_grad(isa, shape, weights, &slope));
+    Ok(ConvGrads { x, weight, norm })
+}
+
+fn check(shape: &ConvShape, weights: &ConvWeights<'_>, x: &[f32]) -> Result<(), KernelError> {
+    let ConvShape {
+        images,
+        height,
+        width,
+        in_channels,
+        out_channels,
+        kernel,
+        stride,
+        ..
+    } = *shape;
+    for (what, found) in [
+        ("images", images),
+        ("height", height),
+        ("width", width),
+        ("in_channels", in_channels),
+        ("out_channels", out_channels),
+        ("stride", stride),
+    ] {
+        positive(what, found)?;
+    }
+    if kernel.is_multiple_of(2) {
+        return Err(KernelError::Unsupported {
+            what: "kernel",
+            found: kernel,
+            allowed: "odd sizes",
+        });
+    }
+    let factors = [
+        in_channels.max(out_channels),
+        images,
+        height,
+        width,
+        kernel,
+        kernel,
+        64,
+    ];
+    let values = factors.into_iter().try_fold(1, usize::checked_mul);
+    if values.is_none_or(|values| values > isize::MAX as usize / size_of::<f32>()) {
+        return Err(KernelError::TooLarge);
+    }
+    length("x", x.len(), shape.input_len())?;
+    length("weight", weights.weight.len(), out_channels * shape.patch())?;
+    weights
+        .norm
+        .check(["norm gamma", "norm beta"], out_channels)
+}
+
+/// The convolution, by the statistics of the batch or by running ones.
+fn run(
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+    x: &[f32],
+    running: Option<&RunningStats<'_>>,
+) -> (Vec<f32>, SavedMap) {
+    let isa = isa::current();
+    let (out, k, pixels) = (shape.out_channels, shape.patch(), shape.pixels());
+    let grid = shape.grid();
+    let counts = grid.counts(pixels);
+    let weight = to_patches(shape, weights.weight);
+    let mut y = vec![0.0; shape.output_len()];
+    let mut map = SavedMap::new(out, shape.images * pixels, &weights.norm, running);
+    let mut moments = Parts::new(grid.chunks.len(), MOMENTS, out);
+    let moments = running.is_none().then(|| moments.shared());
+    {
+        let (y, raw, norm) = (
+            Shared::new(&mut y),
+            Shared::new(&mut map.raw),
+            map.norm.shared(),
+        );
+        let output = shape.output(isa, &grid);
+        let block = shape.images * pixels * LANES;
+        let multiply = |group: &Range<usize>, chunk: usize| {
+            let n = group.len() * LANES;
+            let rows = group.start * LANES..out.min(group.end * LANES);
+            let mut packed = Buffer::stale(n * k);
+            isa.run(Transpose {
+                from: &weight[rows.start * k..rows.end * k],
+                k,
+                to: &mut packed,
+            });
+            let b = Right {
+                values: packed[..].into(),
+                row: LANES,
+                block: LANES * k,
+                whole: true,
+            };
+            patches(shape, x, &grid.chunks[chunk], |first, patches| {
+                let a = Left {
+                    values: patches.into(),
+                    order: Order::ByRows,
+                    row: k,
+                    block: LANES,
+                };
+                let at = raw.pointer(group.start * block + first * LANES);
+                let c = Target {
+                    at,
+                    row: LANES,
+                    block,
+                    whole: true,
+                };
+                let sums = moments.map(|moments| {
+                    // SAFETY: this chunk's parts of these channels are this task's.
+                    let [shift, sum, squares] =
+                        [0, 1, 2].map(|quantity| unsafe { moments.write(chunk, quantity, group) });
+                    if first == grid.chunks[chunk].start * pixels {
+                        let c = Target {
+                            at: shift.as_mut_ptr(),
+                            row: LANES,
+                            block: LANES,
+                            whole: true,
+                        };
+                        // SAFETY: `shift` has the group's columns, and one row.
+                        isa.run(unsafe { Product::new([1, n, k], a, b, c) });
+                    }
+                    ColumnSums {
+                        shift,
+                        sum,
+                        squares,
+                    }
+                });
+                // SAFETY: these channels of these images are this task's.
+                isa.run(unsafe { Product::new([patches.len() / k, n, k], a, b, c) }.sums(sums));
+            });
+        };
+        let join = |group: &Range<usize>| {
+            if let Some(moments) = moments {
+                // SAFETY: the group's parts are written, and it is this task's.
+                unsafe { set_by_moments(norm, &weights.norm, moments, &counts, group.clone()) };
+            }
+        };
+        // SAFETY: the group's map and norm are set, and its channels of the chunk are this task's.
+        let finish = |group: &Range<usize>, chunk: usize| unsafe {
+            output.write(group, chunk, (raw, norm), y, None)
+        };
+        grid.run(&[
+            Phase {
+                task: &multiply,
+                join: &join,
+            },
+            Phase {
+                task: &finish,
+                join: &|_| {},
+            },
+        ]);
+    }
+    (y, map)
+}
+
+/// The gradient of the weight, by that of the raw map.
+fn weight_grad(isa: Proof, shape: &ConvShape, grid: &Grid, x: &[f32], slope: &[f32]) -> Vec<f32> {
+    let (out, k) = (shape.out_channels, shape.patch());
+    let block = shape.images * shape.pixels() * LANES;
+    let mut weight = vec![0.0; out * k];
+    let mut partial = Partial::new(&mut weight, grid.chunks.len());
+    {
+        let partial = partial.shared();
+        let rows = |group: &Range<usize>| group.start * LANES..out.min(group.end * LANES);
+        let task = |group: &Range<usize>, chunk: usize| {
+            let rows = rows(group);
+            let whole = k.is_multiple_of(LANES);
+            patches(shape, x, &grid.chunks[chunk], |first, patches| {
+                let values = slope[group.start * block + first * LANES..].into();
+                let a = Left {
+                    values,
+                    order: Order::ByColumns,
+                    row: LANES,
+                    block,
+                };
+                let b = Right {
+                    values: patches.into(),
+                    row: k,
+                    block: LANES,
+                    whole,
+                };
+                let c = Target {
+                    at: partial.pointer(chunk, rows.start * k),
+                    row: k,
+                    block: LANES,
+                    whole,
+                };
+                // SAFETY: these rows of this chunk's part are this task's.
+                isa.run(
+                    unsafe { Product::new([rows.len(), k, patches.len() / k], a, b, c) }
+                        .start(Start::Held),
+                );
+            });
+        };
+        let join = |group: &Range<usize>| {
+            // SAFETY: the group's rows are this task's, and all chunks' parts are written.
+            unsafe { partial.join(rows(group).start * k..rows(group).end * k) };
+        };
+        grid.run(&[Phase {
+            task: &task,
+            join: &join,
+        }]);
+    }
+    from_patches(shape, &weight)
+}
+
+/// The gradient of the input, by that of the raw map.
+fn input_grad(isa: Proof, shape: &ConvShape, weights: &ConvWeights<'_>, slope: &[f32]) -> Vec<f32> {
+    let (out, k, pixels) = (shape.out_channels, shape.patch(), shape.pixels());
+    let block = shape.images * pixels * LANES;
+    let weight = to_patches(shape, weights.weight);
+    let whole = k.is_multiple_of(LANES);
+    let mut dx = vec![0.0; shape.input_len()];
+    let shared = Shared::new(&mut dx);
+    // One block: the channels of a patch are not cut, because neighbouring patches add to the same pixels.
+    let grid = Grid::new(1, shape.images, shape.height * shape.width);
+    let task = |_: &Range<usize>, chunk: usize| {
+        let images = &grid.chunks[chunk];
+        let b = Right {
+            values: weight[..].into(),
+            row: k,
+            block: LANES,
+            whole,
+        };
+        let product = |first: usize, count: usize, at: *mut f32| {
+            let a = Left {
+                values: slope[first * LANES..].into(),
+                order: Order::ByRows,
+                row: LANES,
+                block,
+            };
+            let c = Target {
+                at,
+                row: k,
+                block: LANES,
+                whole,
+            };
+            // SAFETY: `at` is valid for the patches of `count` pixels, and they are this task's.
+            isa.run(unsafe { Product::new([count, k, out], a, b, c) });
+        };
+        if shape.pointwise() {
+            product(
+                images.start * pixels,
+                images.len() * pixels,
+                shared.pointer(images.start * pixels * k),
+            );
+            return;
+        }
+        let image_len = shape.height * shape.width * shape.in_channels;
+        let mut tile = Buffer::stale(TILE * k);
+        for image in images.clone() {
+            // SAFETY: the image is this task's.
+            let dx = unsafe { shared.write(image * image_len..(image + 1) * image_len) };
+            for first in (0..pixels).step_by(TILE) {
+                let count = TILE.min(pixels - first);
+                product(image * pixels + first, count, tile.as_mut_ptr());
+                for (pixel, patch) in (first..first + count).zip(tile.chunks_exact(k)) {
+                    each_run(shape, pixel, |place, in_patch| {
+                        for (to, from) in dx[place].iter_mut().zip(&patch[in_patch]) {
+                            *to += from;
+                        }
+                    });
+                }
+            }
+        }
+    };
+    grid.run(&[Phase {
+        task: &task,
+        join: &|_| {},
+    }]);
+    dx
+}
+
+/// Calls `f` with the number of the first pixel (of all images' outputs) and the patches of each tile of
+/// some images.
+fn patches(shape: &ConvShape, x: &[f32], images: &Range<usize>, mut f: impl FnMut(usize, &[f32])) {
+    let (k, pixels) = (shape.patch(), shape.pixels());
+    if shape.pointwise() {
+        for first in (images.start * pixels..images.end * pixels).step_by(TILE) {
+            f(
+                first,
+                &x[first * k..(first + TILE).min(images.end * pixels) * k],
+            );
+        }
+        return;
+    }
+    let image_len = shape.height * shape.width * shape.in_channels;
+    let mut tile = Buffer::stale(TILE * k);
+    for image in images.clone() {
+        let x = &x[image * image_len..(image + 1) * image_len];
+        for first in (0..pixels).step_by(TILE) {
+            let count = TILE.min(pixels - first);
+            tile.fill(0.0);
+            for (pixel, patch) in (first..first + count).zip(tile.chunks_exact_mut(k)) {
+                each_run(shape, pixel, |place, in_patch| {
+                    patch[in_patch].copy_from_slice(&x[place])
+                });
+            }
+            f(image * pixels + first, &tile[..count * k]);
+        }
+    }
+}
+
+/// Calls `f` with the places, in an image and in the patch of an output pixel, of each run of values that
+/// the two share: the columns of a row of the kernel that lie inside the image.
+#[inline]
+fn each_run(shape: &ConvShape, pixel: usize, mut f: impl FnMut(Range<usize>, Range<usize>)) {
+    let (pad, c) = (shape.kernel / 2, shape.in_channels);
+    let (top, left) = (
+        pixel / shape.out_width() * shape.stride,
+        pixel % shape.out_width() * shape.stride,
+    );
+    let columns = pad.saturating_sub(left)..shape.kernel.min(shape.width + pad - left);
+    for kernel_row in pad.saturating_sub(top)..shape.kernel.min(shape.height + pad - top) {
+        let row = top + kernel_row - pad;
+        let at = (row * shape.width + left + columns.start - pad) * c;
+        let in_patch = (kernel_row * shape.kernel + columns.start) * c;
+        f(
+            at..at + columns.len() * c,
+            in_patch..in_patch + columns.len() * c,
+        );
+    }
+}
+
+/// `[out][in][kernel][kernel]` as `[out][kernel][kernel][in]`.
+fn to_patches(shape: &ConvShape, weight: &[f32]) -> Buffer {
+    let mut to = Buffer::stale(weight.len());
+    each_weight(shape, |torch, patch| to[patch] = weight[torch]);
+    to
+}
+
+/// The way back.
+fn from_patches(shape: &ConvShape, weight: &[f32]) -> Vec<f32> {
+    let mut to = vec![0.0; weight.len()];
+    each_weight(shape, |torch, patch| to[torch] = weight[patch]);
+    to
+}
+
+/// Calls `f` with the place of each weight in PyTorch's layout and in that of patches.
+fn each_weight(shape: &ConvShape, mut f: impl FnMut(usize, usize)) {
+    let (c, size) = (shape.in_channels, shape.kernel * shape.kernel);
+    for out in 0..shape.out_channels {
+        for channel in 0..c {
+            for tap in 0..size {
+                f(
+                    (out * c + channel) * size + tap,
+                    (out * size + tap) * c + channel,
+                );
+            }
+        }
+    }
+}
