@@ -237,6 +237,7 @@ impl<'a> Engine<'a> {
             task: engine.task.name().to_owned(),
             epochs: plan.epochs,
             steps_per_epoch: plan.steps_per_epoch(),
+            batch: plan.batch,
             step: engine.progress.at.step,
             images: Images {
                 train: plan.train.len(),

@@ -50,6 +50,8 @@ pub enum Event {
         epochs: u64,
         /// Steps of one epoch.
         steps_per_epoch: u64,
+        /// Images of a step.
+        batch: usize,
         /// The step at which it goes on, 0 for a new run.
         step: u64,
         /// Images trained on, held out, and kept for the report.

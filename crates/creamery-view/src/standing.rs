@@ -1,0 +1,280 @@
+//! Where a run stands, from the events so far.
+
+use std::time::Duration;
+
+use creamery_train::event::{Accuracy, BoardRow, Event};
+
+use crate::numbers::{duration, rounded_count};
+
+/// Where a run stands. Pure: time comes from outside, text goes out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Standing {
+    epochs: u64,
+    steps_per_epoch: u64,
+    batch: usize,
+    /// The step at which this process took the run up.
+    resumed_at: u64,
+    /// Steps done, those of earlier processes included.
+    pub steps: u64,
+    loss: Option<f64>,
+    lr: f64,
+    best: Option<(f64, u64)>,
+}
+
+impl Standing {
+    /// Takes an event in.
+    pub fn update(&mut self, event: &Event) {
+        match event {
+            Event::Started {
+                epochs,
+                steps_per_epoch,
+                batch,
+                step,
+                ..
+            } => {
+                *self = Self {
+                    epochs: *epochs,
+                    steps_per_epoch: *steps_per_epoch,
+                    batch: *batch,
+                    resumed_at: *step,
+                    steps: *step,
+                    ..Self::default()
+                }
+            }
+            Event::Step { step, loss, lr, .. } => {
+                self.steps = step + 1;
+                self.lr = *lr;
+                // Single batches jump; a tenth of the new one keeps the number readable.
+                let mean = self.loss.map_or(*loss, |mean| 0.9 * mean + 0.1 * loss);
+                self.loss = Some(mean);
+            }
+            Event::Board { board, .. } => {
+                let score = |row: &&BoardRow| row.score;
+                let best = board.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
+                self.best = best.map(|row| (row.score, row.cost.macs));
+            }
+            _ => {}
+        }
+    }
+
+    /// Steps of the whole run.
+    pub fn all_steps(&self) -> u64 {
+        self.epochs * self.steps_per_epoch
+    }
+
+    /// What stands beside the bar, `elapsed` after this process took the run up.
+    pub fn message(&self, elapsed: Duration) -> String {
+        let epoch = (self.steps / self.steps_per_epoch.max(1) + 1).min(self.epochs);
+        let mut parts = vec![format!("epoch {epoch}/{}", self.epochs)];
+        if let Some(loss) = self.loss {
+            let seconds = elapsed.as_secs_f64().max(1e-9);
+            let images = (self.steps - self.resumed_at) as f64 * self.batch as f64;
+            parts.push(rate(images / seconds));
+            parts.push(format!("loss {loss:.3}"));
+            parts.push(format!("lr {}", short_rate(self.lr)));
+        }
+        parts.extend(self.best());
+        parts.extend(self.left(elapsed));
+        parts.join("  ")
+    }
+
+    /// The line of an epoch that has ended, counted from 0.
+    pub fn epoch_line(&self, epoch: &EpochEnd, elapsed: Duration) -> String {
+        let mut parts = vec![
+            format!("epoch {}/{}", epoch.epoch + 1, self.epochs),
+            format!("loss {:.3}", epoch.loss),
+            format!("train {:.1}%", epoch.top1),
+        ];
+        if let Some(accuracy) = epoch.validation {
+            parts.push(format!("validation {:.1}%", accuracy.top1));
+        }
+        parts.push(rate(epoch.images_per_second));
+        parts.extend(self.best());
+        parts.extend(self.left(elapsed));
+        parts.join("  ")
+    }
+
+    fn best(&self) -> Option<String> {
+        self.best
+            .map(|(score, macs)| format!("best {score:.1}% at {} MACs", rounded_count(macs)))
+    }
+
+    /// The time that the rest takes at the pace so far; nothing where there is no pace or no rest.
+    fn left(&self, elapsed: Duration) -> Option<String> {
+        let done = self
+            .steps
+            .checked_sub(self.resumed_at)
+            .filter(|&done| done > 0)?;
+        let rest = self
+            .all_steps()
+            .checked_sub(self.steps)
+            .filter(|&rest| rest > 0)?;
+        let seconds = elapsed.as_secs_f64() * rest as f64 / done as f64;
+        let left = Duration::try_from_secs_f64(seconds).ok()?;
+        Some(format!("{} left", duration(left)))
+    }
+}
+
+/// What is known when an epoch has ended.
+pub(crate) struct EpochEnd {
+    pub epoch: u64,
+    pub loss: f64,
+    pub top1: f64,
+    pub images_per_second: f64,
+    pub validation: Option<Accuracy>,
+}
+
+fn rate(images_per_second: f64) -> String {
+    format!("{} images/s", rounded_count(images_per_second as u64))
+}
+
+/// A learning rate to three digits: `0.05`, `1.2e-5`.
+fn short_rate(lr: f64) -> String {
+    if lr == 0.0 || lr >= 0.001 {
+        let text = format!("{lr:.4}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        format!("{lr:.1e}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use creamery_space::{Architecture, Cost};
+    use creamery_train::event::Images;
+
+    use super::*;
+
+    fn started(step: u64) -> Event {
+        Event::Started {
+            task: "search".into(),
+            epochs: 4,
+            steps_per_epoch: 10,
+            batch: 50,
+            step,
+            images: Images {
+                train: 503,
+                validation: 0,
+                test: 10,
+            },
+        }
+    }
+
+    fn step(step: u64, loss: f64) -> Event {
+        Event::Step {
+            step,
+            epoch: step / 10,
+            loss,
+            top1: 50.0,
+            lr: 0.05,
+            grad_norm: 1.0,
+            macs: 5_000_000,
+            teacher: None,
+        }
+    }
+
+    fn row(score: f64, macs: u64) -> BoardRow {
+        BoardRow {
+            architecture: Architecture::new("s", 28, vec![vec![0]]),
+            score,
+            cost: Cost {
+                macs,
+                ..Cost::default()
+            },
+            entered: 0,
+            taught: 0,
+            bucket: 0,
+        }
+    }
+
+    fn after(events: &[Event]) -> Standing {
+        let mut standing = Standing::default();
+        events.iter().for_each(|event| standing.update(event));
+        standing
+    }
+
+    #[test]
+    fn pace_and_rest_are_those_of_this_process() {
+        // 20 steps were done before; 10 more in 5 seconds are 2 steps/s, and 10 steps are left.
+        let events: Vec<Event> = std::iter::once(started(20))
+            .chain((20..30).map(|i| step(i, 1.5)))
+            .collect();
+        let message = after(&events).message(Duration::from_secs(5));
+        assert_eq!(
+            message,
+            "epoch 4/4  100 images/s  loss 1.500  lr 0.05  5s left"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_before_it_is_known() {
+        assert_eq!(
+            after(&[started(0)]).message(Duration::from_secs(9)),
+            "epoch 1/4"
+        );
+        assert_eq!(Standing::default().message(Duration::ZERO), "epoch 0/0");
+    }
+
+    #[test]
+    fn the_best_entry_counts_whatever_its_bucket() {
+        let board = Event::Board {
+            step: 3,
+            board: vec![row(71.0, 1_000_000), row(90.25, 5_213_444)],
+        };
+        let message = after(&[started(0), board]).message(Duration::ZERO);
+        assert_eq!(message, "epoch 1/4  best 90.2% at 5.21M MACs");
+        let emptied = Event::Board {
+            step: 4,
+            board: vec![],
+        };
+        assert_eq!(
+            after(&[started(0), emptied]).message(Duration::ZERO),
+            "epoch 1/4"
+        );
+    }
+
+    #[test]
+    fn the_last_step_leaves_no_rest() {
+        let standing = after(&[started(0), step(39, 1.0)]);
+        assert_eq!(standing.steps, standing.all_steps());
+        let message = standing.message(Duration::from_secs(60));
+        assert!(
+            message.starts_with("epoch 4/4") && !message.contains("left"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn an_epochs_line() {
+        let end = EpochEnd {
+            epoch: 1,
+            loss: 0.5,
+            top1: 80.0,
+            images_per_second: 1234.5,
+            validation: Some(Accuracy {
+                top1: 81.26,
+                top5: 99.0,
+                loss: 0.4,
+                images: 100,
+            }),
+        };
+        let standing = after(&[started(0), step(19, 0.5)]);
+        assert_eq!(
+            standing.epoch_line(&end, Duration::from_secs(123)),
+            "epoch 2/4  loss 0.500  train 80.0%  validation 81.3%  1,234 images/s  2m03s left"
+        );
+    }
+
+    #[test]
+    fn rates_are_short() {
+        for (lr, text) in [
+            (1.0, "1"),
+            (0.05, "0.05"),
+            (0.0333333, "0.0333"),
+            (1.234e-5, "1.2e-5"),
+            (0.0, "0"),
+        ] {
+            assert_eq!(short_rate(lr), text);
+        }
+    }
+}
