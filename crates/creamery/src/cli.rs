@@ -1,0 +1,90 @@
+//! The command line as clap reads it.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::answer::Answer;
+use crate::commands::{data, describe, eval, retrain, search};
+use crate::error::CommandError;
+
+const EXAMPLES: &str = "\
+The whole way, with the built-in images:
+  creamery search --out runs/first
+  creamery retrain runs/first --out runs/final
+  creamery eval runs/final
+
+`creamery COMMAND --help` shows more examples.
+Exit codes: 0 done, 1 failed, 2 wrong command or setting, 130 stopped and saved.";
+
+/// Searches, trains and hands back small convolutional networks.
+#[derive(Debug, Parser)]
+#[command(name = "creamery", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Print one JSON object on standard output; everything else goes to standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress and no notes; errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Threads that compute [default: all cores]
+    #[arg(long, value_name = "N", global = true, value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+impl Global {
+    /// Tells the user something that is no part of the answer.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Search(search::Args),
+    Retrain(retrain::Args),
+    Eval(eval::Args),
+    Describe(describe::Args),
+    Data(data::Args),
+}
+
+impl Command {
+    pub fn run(&self, global: &Global) -> Result<Answer, CommandError> {
+        match self {
+            Self::Search(args) => search::run(args, global),
+            Self::Retrain(args) => retrain::run(args, global),
+            Self::Eval(args) => eval::run(args, global),
+            Self::Describe(args) => describe::run(args),
+            Self::Data(args) => data::run(args, global),
+        }
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1024;
+    match text.parse() {
+        Ok(threads @ 1..=MOST) => Ok(threads),
+        _ => Err(format!("give 1 to {MOST}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

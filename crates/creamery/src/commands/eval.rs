@@ -1,0 +1,171 @@
+//! `creamery eval`: measures a trained network.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use creamery_data::DataSet;
+use creamery_train::{DataSettings, Model, RunData, evaluate};
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::cli::Global;
+use crate::commands::note_skipped;
+use crate::error::CommandError;
+use crate::model_file::{self, RunSettings};
+use crate::overview::{Overview, exact};
+
+const EXAMPLES: &str = "\
+Examples:
+  creamery eval runs/retrain-fashion-mini-1
+      a run, on the data that it was trained for
+  creamery eval model.safetensors --data folder:pets
+      a model, on images of the same classes
+  creamery eval runs/cream-fashion-mini-1 --split validation
+      a search's winner with the supernet's weights, on the images that chose it";
+
+/// Measure a trained network's accuracy
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A run's folder, a result.json, or a model.safetensors
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Images [default: those that the model was trained for]
+    #[arg(long, value_name = "D")]
+    data: Option<String>,
+    /// Leave out files that are no images, instead of stopping at them
+    #[arg(long)]
+    skip_bad_images: bool,
+    /// Which images
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    split: SplitName,
+    /// Images at a time
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = batch)]
+    batch: usize,
+    /// What computes: cpu
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SplitName {
+    /// Images that no decision was made by
+    Test,
+    /// Images that the run held out of training
+    Validation,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
+    let device = creamery_nn::device(&args.device)?;
+    let path = model_file::find(&args.model)?;
+    let settings = RunSettings::of(path.parent().unwrap_or(Path::new("")))?;
+    let model = Model::load(&path, &device)?;
+    let data = args.data_settings(&model, settings.as_ref());
+    let set = RunData::open(&data)?;
+    note_skipped(&set, global);
+    model.input.check(&set)?;
+    let resolution = model.net.architecture.resolution;
+    let name = set.name.clone();
+    let split = match args.split {
+        SplitName::Test => set.test.clone(),
+        SplitName::Validation => args.held_out(set, &data, settings.as_ref(), resolution)?,
+    };
+    let pipeline = model.input.pipeline(resolution);
+    let accuracy = evaluate(
+        &model.net,
+        &split,
+        &pipeline,
+        args.batch,
+        data.workers,
+        &device,
+    )?;
+
+    let (space, architecture) = (&model.space, &model.net.architecture);
+    let cost = space.cost(
+        architecture,
+        model.input.channels,
+        model.input.classes.len(),
+    )?;
+    let which = match args.split {
+        SplitName::Test => "test",
+        SplitName::Validation => "validation",
+    };
+    let images = exact(accuracy.images as u64);
+    let mut overview = Overview::default();
+    overview
+        .row("model", path.display().to_string())
+        .network(space, architecture)?
+        .cost(&cost)
+        .row(
+            "top-1",
+            format!(
+                "{:.2}% on the {images} {which} images of {name}",
+                accuracy.top1
+            ),
+        )
+        .row("top-5", format!("{:.2}%", accuracy.top5))
+        .row("loss", format!("{:.4}", accuracy.loss));
+    let json = json!({
+        "kind": "eval",
+        "model": path,
+        "dataset": name,
+        "split": which,
+        "architecture": architecture,
+        "macs": cost.macs,
+        "params": cost.params,
+        "flops_thop": cost.flops_thop,
+        "top1": accuracy.top1,
+        "top5": accuracy.top5,
+        "loss": accuracy.loss,
+        "images": accuracy.images,
+    });
+    Ok(Answer::done(overview.to_string(), json))
+}
+
+impl Args {
+    /// The data as the flags say, or else as the model's run had them.
+    fn data_settings(&self, model: &Model, run: Option<&RunSettings>) -> DataSettings {
+        let trained = run.map(|run| run.data.clone()).unwrap_or_default();
+        let source = self
+            .data
+            .clone()
+            .unwrap_or_else(|| model.input.data.clone());
+        let same = source == trained.source;
+        DataSettings {
+            skip_bad_images: self.skip_bad_images || (same && trained.skip_bad_images),
+            source,
+            ..trained
+        }
+    }
+
+    /// The images that the model's run held out.
+    fn held_out(
+        &self,
+        set: DataSet,
+        data: &DataSettings,
+        run: Option<&RunSettings>,
+        resolution: usize,
+    ) -> Result<creamery_data::Split, CommandError> {
+        // Without the run's seed and share, images that were trained on would pass as held out.
+        let Some(run) = run.filter(|run| run.data.source == data.source) else {
+            return Err(CommandError::Usage(
+                "--split validation: only the folder of its run says which images of its data were held out; \
+                 name that as MODEL, without --data"
+                    .into(),
+            ));
+        };
+        RunData::prepare(set, data, resolution, run.seed)?
+            .validation
+            .ok_or_else(|| {
+                CommandError::Usage("--split validation: the run held no images out".into())
+            })
+    }
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1 << 16;
+    match text.parse() {
+        Ok(batch @ 1..=MOST) => Ok(batch),
+        _ => Err(format!("give 1 to {MOST}")),
+    }
+}

@@ -1,0 +1,68 @@
+//! One module for each command: parse, call, answer.
+
+pub(crate) mod data;
+pub(crate) mod describe;
+pub(crate) mod eval;
+pub(crate) mod retrain;
+pub(crate) mod search;
+
+use std::path::Path;
+use std::time::Duration;
+
+use creamery_data::DataSet;
+use creamery_train::engine::Timing;
+use creamery_train::event::Accuracy;
+use creamery_view::{duration, rounded_count};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::cli::Global;
+use crate::overview::exact;
+use crate::run_folder::Task;
+
+/// Tells which files were left out of a data set.
+fn note_skipped(set: &DataSet, global: &Global) {
+    const TOLD: usize = 5;
+    let skipped = &set.skipped;
+    for file in skipped.iter().take(TOLD) {
+        global.note(&format!("left out {}: {}", file.path.display(), file.fault));
+    }
+    if skipped.len() > TOLD {
+        global.note(&format!("left out {} files in all", skipped.len()));
+    }
+}
+
+/// The answer of a run that was stopped and can go on.
+fn stopped(task: Task, folder: &Path, step: u64) -> Answer {
+    let resume = task.resume_command(folder);
+    Answer {
+        text: format!("stopped before step {step}; everything is saved. To go on:\n  {resume}\n"),
+        json: json!({ "kind": "stopped", "step": step, "run": folder, "resume": resume }),
+        stopped: true,
+    }
+}
+
+/// A result with the folder that it lies in.
+fn with_run(result: &impl Serialize, folder: &Path) -> Value {
+    let mut json = serde_json::to_value(result).expect("results are plain data");
+    json["run"] = json!(folder);
+    json
+}
+
+fn validated(accuracy: &Accuracy) -> String {
+    format!(
+        "{:.2}% top-1 on {} held-out images",
+        accuracy.top1,
+        exact(accuracy.images as u64)
+    )
+}
+
+fn time(timing: &Timing) -> String {
+    let taken = Duration::try_from_secs_f64(timing.seconds).unwrap_or_default();
+    format!(
+        "{}, {} images/s",
+        duration(taken),
+        rounded_count(timing.images_per_second as u64)
+    )
+}

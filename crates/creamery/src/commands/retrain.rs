@@ -1,0 +1,224 @@
+//! `creamery retrain`: trains one network alone.
+
+use std::path::Path;
+
+use creamery_space::Architecture;
+use creamery_train::event::Events;
+use creamery_train::{
+    Candidate, DataSettings, Init, Model, Outcome, RetrainConfig, RetrainResult, RunData, merge,
+    retrain,
+};
+use creamery_view::Progress;
+use toml::{Table, Value};
+
+use crate::answer::Answer;
+use crate::arch::{self, ArchOptions, Found, Origin};
+use crate::cli::Global;
+use crate::commands::{note_skipped, stopped, time, validated, with_run};
+use crate::error::CommandError;
+use crate::interrupt;
+use crate::model_file::RunSettings;
+use crate::overview::{Overview, exact};
+use crate::run_args::RunArgs;
+use crate::run_folder::{self, Previous, Task, Workplace};
+use crate::shell::quoted;
+
+const EXAMPLES: &str = "\
+Examples:
+  creamery retrain runs/cream-fashion-mini-1
+      the winner of a search, on the data of the search
+  creamery retrain runs/cream-fashion-mini-1/result.json --init inherit --epochs 5 --lr 0.02
+      the same from its weights in the supernet
+  creamery retrain cream-114 --data folder:pets --set train.optimizer=rmsprop
+      a published network, on your images
+  creamery retrain --resume --out runs/retrain-fashion-mini-1
+      a run that was stopped or killed";
+
+/// Train one network, and evaluate it on the test split
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A run's folder, the result.json of a search or retraining, an architecture file, or a preset
+    #[arg(value_name = "ARCH", required_unless_present = "resume")]
+    arch: Option<String>,
+    #[command(flatten)]
+    of: ArchOptions,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Learning rate after warm-up
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+    /// Where the weights come from: fresh, or those that the network had in the run that it comes from
+    #[arg(long, value_name = "HOW", value_parser = ["scratch", "inherit"])]
+    init: Option<String>,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
+    let previous = Previous::open::<RetrainConfig>(&args.run, Task::Retrain)?;
+    let found = args.architecture(previous.as_ref())?;
+    let config = args.config(&found, previous.as_ref())?;
+    config.check()?;
+    if let Some(previous) = &previous
+        && let Some(result) = previous.result::<RetrainResult>(&config)?
+    {
+        global.note("this run is finished; its result:");
+        return answer(&result, &found, previous.path());
+    }
+    let set = RunData::open(&config.data)?;
+    note_skipped(&set, global);
+    let data = RunData::prepare(
+        set,
+        &config.data,
+        found.architecture.resolution,
+        config.seed,
+    )?;
+    let inherited = args.inherited(&config, &found, previous.as_ref(), &data)?;
+    let place = match previous {
+        Some(previous) => Workplace::resumed(previous.go_on(&config, &found.space, &data.set)?),
+        None => {
+            let path = run_folder::path(&args.run, "retrain", &data.set);
+            let run = run_folder::create(&path, &config, &found.space)?;
+            run.write_json("architecture.json", &found.architecture)?;
+            if let Some(model) = &inherited {
+                model.save(&run.file("inherited.safetensors"))?;
+            }
+            Workplace::begun(run)
+        }
+    };
+    let candidate = Candidate {
+        space: &found.space,
+        architecture: &found.architecture,
+        inherited: inherited.as_ref(),
+    };
+    let stop = interrupt::stop_flag()?;
+    let mut events = Events::default();
+    events.add(Progress::stderr(global.quiet));
+    let outcome = retrain(&config, &candidate, &data, &place.run, &mut events, stop);
+    drop(events);
+    match place.conclude(outcome.map_err(CommandError::from))? {
+        Outcome::Done(result) => answer(&result, &found, place.run.path()),
+        Outcome::Stopped { step } => Ok(stopped(Task::Retrain, place.run.path(), step)),
+    }
+}
+
+impl Args {
+    /// The network that ARCH names, or that the run to go on with has.
+    fn architecture(&self, previous: Option<&Previous>) -> Result<Found, CommandError> {
+        let named = self.arch.as_deref().map(|name| arch::find(name, &self.of));
+        let Some(previous) = previous else {
+            return named.unwrap_or_else(|| {
+                Err(CommandError::Usage(
+                    "name the network to train: ARCH".into(),
+                ))
+            });
+        };
+        let path = previous.file("architecture.json");
+        let architecture: Architecture = arch::parse(&path, &arch::read(&path)?)?;
+        if let Some(named) = named.transpose()?
+            && named.architecture != architecture
+        {
+            return Err(CommandError::Usage(format!(
+                "`{}` trains {architecture}, not {}: leave ARCH out to go on with it, or start a new run with another --out",
+                previous.path().display(),
+                named.architecture
+            )));
+        }
+        Ok(Found {
+            architecture,
+            space: previous.space.clone(),
+            preset: None,
+            origin: None,
+        })
+    }
+
+    /// Flags, `--set` and file over what the run to go on with has, or else over what the space
+    /// recommends and the search did with the same data.
+    fn config(
+        &self,
+        found: &Found,
+        previous: Option<&Previous>,
+    ) -> Result<RetrainConfig, CommandError> {
+        let flags = self.run.flags(vec![
+            ("train.lr", self.lr.map(Value::Float)),
+            ("init", self.init.clone().map(Value::String)),
+        ]);
+        if let Some(previous) = previous {
+            return Ok(self.run.resolve(previous.config.clone(), flags)?);
+        }
+        let defaults = RetrainConfig::defaults(&found.space);
+        if let Some(origin) = &found.origin {
+            let mut carried = defaults.clone();
+            merge(&mut carried, data_of(origin)?);
+            let config: RetrainConfig = self.run.resolve(carried, flags.clone())?;
+            if config.data.source == origin.dataset {
+                return Ok(config);
+            }
+        }
+        Ok(self.run.resolve(defaults, flags)?)
+    }
+
+    /// The network with the weights that it had in the run that it comes from, if it is to start so.
+    fn inherited(
+        &self,
+        config: &RetrainConfig,
+        found: &Found,
+        previous: Option<&Previous>,
+        data: &RunData,
+    ) -> Result<Option<Model>, CommandError> {
+        let weights = match (config.init, previous, &found.origin) {
+            (Init::Inherit, Some(previous), _) => previous.file("inherited.safetensors"),
+            (Init::Inherit, None, Some(origin)) => origin.weights.clone(),
+            _ => return Ok(None),
+        };
+        let model = Model::load(&weights, &creamery_nn::device(&config.device)?)?;
+        if model.net.architecture != found.architecture {
+            return Err(CommandError::Usage(format!(
+                "`{}` holds the weights of {}, not of {}: train it with --init scratch",
+                weights.display(),
+                model.net.architecture,
+                found.architecture
+            )));
+        }
+        model.input.check(&data.set)?;
+        Ok(Some(model))
+    }
+}
+
+/// How the run that a network comes from treats its data, as a layer of configuration.
+fn data_of(origin: &Origin) -> Result<Table, CommandError> {
+    let data = match RunSettings::of(&origin.folder)? {
+        Some(settings) => settings.data,
+        None => DataSettings {
+            source: origin.dataset.clone(),
+            ..DataSettings::default()
+        },
+    };
+    let data = Value::try_from(data).expect("settings are plain data");
+    Ok(Table::from_iter([("data".to_owned(), data)]))
+}
+
+fn answer(result: &RetrainResult, found: &Found, folder: &Path) -> Result<Answer, CommandError> {
+    let mut overview = Overview::default();
+    overview
+        .network(&found.space, &result.architecture)?
+        .cost(&result.cost);
+    let test = format!(
+        "on the {} test images of {}",
+        exact(result.test_images as u64),
+        result.dataset
+    );
+    overview.row("top-1", format!("{:.2}% {test}", result.top1));
+    overview.row("top-5", format!("{:.2}%", result.top5));
+    if let Some(validation) = &result.validation {
+        overview.row("validation", validated(validation));
+    }
+    overview
+        .row("time", time(&result.timing))
+        .row(
+            "weights",
+            folder.join(&result.weights).display().to_string(),
+        )
+        .row("result", folder.join("result.json").display().to_string())
+        .row("next", format!("creamery eval {}", quoted(folder)));
+    Ok(Answer::done(overview.to_string(), with_run(result, folder)))
+}

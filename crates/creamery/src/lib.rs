@@ -1,0 +1,86 @@
+//! The command line of Creamery: from labelled images to a finished network.
+//!
+//! `creamery search` trains a supernet and hands back the best network under a budget, `retrain` trains
+//! that network alone, `eval` measures it, `describe` says what a network costs layer by layer, and `data`
+//! what a data set holds. The binary does nothing but call [`run`]:
+//!
+//! ```
+//! let mut answer = Vec::new();
+//! let code = creamery::run(["creamery", "describe", "cream-14", "--json"], &mut answer);
+//! assert_eq!(code, 0);
+//!
+//! let answer: serde_json::Value = serde_json::from_slice(&answer)?;
+//! assert_eq!(answer["macs"], 13_188_608);
+//! assert_eq!(answer["layers"][2]["block"], "ir_r1_k3_s2_e4_c24_se0.25");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
+//! Answers go to standard output; progress, notes and errors go to standard error. The exit code is 0
+//! when a command is done, 1 when it failed, 2 when it was wrong, and 130 when it was stopped by a signal
+//! and can go on.
+
+mod answer;
+mod arch;
+mod cli;
+mod commands;
+mod error;
+mod interrupt;
+mod model_file;
+mod overview;
+mod run_args;
+mod run_folder;
+mod shell;
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Write};
+
+use clap::Parser;
+
+use answer::Answer;
+use cli::{Cli, Global};
+use error::CommandError;
+
+/// Runs a command line, the program's name first, and returns the exit code. Answers go to `out`.
+pub fn run<A>(args: impl IntoIterator<Item = A>, out: &mut dyn Write) -> u8
+where
+    A: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Also the way of `--help`; a closed pipe is no reason to complain.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    let done = use_threads(cli.global.threads)
+        .and_then(|()| cli.command.run(&cli.global))
+        .and_then(|answer| print(&answer, &cli.global, out).map(|()| answer.exit_code()));
+    done.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "error: {}", error.with_causes());
+        error.exit_code()
+    })
+}
+
+fn use_threads(threads: Option<usize>) -> Result<(), CommandError> {
+    let Some(threads) = threads else {
+        return Ok(());
+    };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|error| CommandError::Usage(format!("--threads {threads}: {error}")))
+}
+
+fn print(answer: &Answer, global: &Global, out: &mut dyn Write) -> Result<(), CommandError> {
+    let text = if global.json {
+        format!("{:#}\n", answer.json)
+    } else {
+        answer.text.clone()
+    };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read the answer has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(CommandError::Output),
+    }
+}

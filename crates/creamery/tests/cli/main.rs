@@ -1,0 +1,8 @@
+//! The program as a user meets it: commands, their answers, their errors and exit codes.
+
+mod answers;
+mod bad_data;
+mod bad_runs;
+mod bad_settings;
+mod resume;
+mod support;
