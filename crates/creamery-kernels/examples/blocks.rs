@@ -22,6 +22,7 @@ fn main() -> Result<(), KernelError> {
         .collect();
     let argument = |index: usize, default: usize| arguments.get(index).copied().unwrap_or(default);
     let (images, size, rounds) = (argument(0, 64), argument(1, 32), argument(2, 15));
+    creamery_kernels::keep_freed_memory();
     let pool = rayon::ThreadPoolBuilder::new()
         .build()
         .expect("threads can be started");

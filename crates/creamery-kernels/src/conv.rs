@@ -278,16 +278,14 @@ fn run(
     let grid = shape.grid();
     let counts = grid.counts(pixels);
     let weight = to_patches(shape, weights.weight);
-    let mut y = vec![0.0; shape.output_len()];
+    let mut y = Vec::with_capacity(shape.output_len());
     let mut map = SavedMap::new(out, shape.images * pixels, &weights.norm, running);
     let mut moments = Parts::new(grid.chunks.len(), MOMENTS, out);
     let moments = running.is_none().then(|| moments.shared());
     {
-        let (y, raw, norm) = (
-            Shared::new(&mut y),
-            Shared::new(&mut map.raw),
-            map.norm.shared(),
-        );
+        // SAFETY: all that is written to it goes through `pointer`.
+        let y = unsafe { Shared::unwritten(&mut y) };
+        let (raw, norm) = (Shared::new(&mut map.raw), map.norm.shared());
         let output = shape.output(isa, &grid);
         let block = shape.images * pixels * LANES;
         let multiply = |group: &Range<usize>, chunk: usize| {
@@ -364,6 +362,8 @@ fn run(
             },
         ]);
     }
+    // SAFETY: the groups have written all channels of all pixels.
+    unsafe { y.set_len(shape.output_len()) };
     (y, map)
 }
 
@@ -371,14 +371,14 @@ fn run(
 fn weight_grad(isa: Proof, shape: &ConvShape, grid: &Grid, x: &[f32], slope: &[f32]) -> Vec<f32> {
     let (out, k) = (shape.out_channels, shape.patch());
     let block = shape.images * shape.pixels() * LANES;
-    let mut weight = vec![0.0; out * k];
-    let mut partial = Partial::new(&mut weight, grid.chunks.len());
+    let mut grads = Partial::new(out * k, grid.chunks.len());
     {
-        let partial = partial.shared();
+        let partial = grads.shared();
         let rows = |group: &Range<usize>| group.start * LANES..out.min(group.end * LANES);
         let task = |group: &Range<usize>, chunk: usize| {
             let rows = rows(group);
             let whole = k.is_multiple_of(LANES);
+            let mut start = Start::Zero;
             patches(shape, x, &grid.chunks[chunk], |first, patches| {
                 let values = slope[group.start * block + first * LANES..].into();
                 let a = Left {
@@ -402,8 +402,9 @@ fn weight_grad(isa: Proof, shape: &ConvShape, grid: &Grid, x: &[f32], slope: &[f
                 // SAFETY: these rows of this chunk's part are this task's.
                 isa.run(
                     unsafe { Product::new([rows.len(), k, patches.len() / k], a, b, c) }
-                        .start(Start::Held),
+                        .start(start),
                 );
+                start = Start::Held;
             });
         };
         let join = |group: &Range<usize>| {
@@ -415,7 +416,13 @@ fn weight_grad(isa: Proof, shape: &ConvShape, grid: &Grid, x: &[f32], slope: &[f
             join: &join,
         }]);
     }
-    from_patches(shape, &weight)
+    // SAFETY: the tasks have written, or joined, all rows.
+    let grads = unsafe { grads.finish() };
+    if shape.kernel == 1 {
+        grads
+    } else {
+        from_patches(shape, &grads)
+    }
 }
 
 /// The gradient of the input, by that of the raw map.

@@ -6,7 +6,7 @@
 use crate::isa::Kernel;
 use crate::math::{silu, silu_and_slope};
 use crate::norm::{NormBlock, NormSlope};
-use crate::simd::{LANES, Simd};
+use crate::simd::{Arithmetic, LANES, Simd};
 
 /// A vector of a slice.
 ///
@@ -58,10 +58,23 @@ impl Kernel for Activate<'_> {
             "the maps hold the images"
         );
         let (scale, shift) = (lanes(s, self.norm.scale), lanes(s, self.norm.shift));
+        let four = s.four();
+        let (scales, shifts) = ([[scale; 2]; 2], [[shift; 2]; 2]);
         let share = s.splat(1.0 / self.pixels as f32);
         for image in 0..images {
             let mut sum = s.splat(0.0);
-            for pixel in image * self.pixels..(image + 1) * self.pixels {
+            let (first, end) = (image * self.pixels, (image + 1) * self.pixels);
+            for pixel in (first..end - self.pixels % 4).step_by(4) {
+                // SAFETY: the four pixels lie in both maps.
+                unsafe {
+                    let raw = s.load_four(self.raw.as_ptr().add(pixel * LANES));
+                    let value = silu(four, four.fma(raw, scales, shifts));
+                    s.store_four(self.out.as_mut_ptr().add(pixel * LANES), value);
+                    let [[a, b], [c, d]] = value;
+                    sum = s.add(sum, s.add(s.add(a, b), s.add(c, d)));
+                }
+            }
+            for pixel in end - self.pixels % 4..end {
                 // SAFETY: the pixel lies in both maps.
                 unsafe {
                     let value = silu(s, s.fma(at(s, self.raw, pixel), scale, shift));
@@ -158,6 +171,10 @@ impl Kernel for Fill<'_> {
                 .is_none_or(|slope| slope.len() >= pixels * LANES),
             "the slope holds the rows"
         );
+        assert!(
+            self.norm.is_none() || self.stride == LANES,
+            "what is activated lies in blocks"
+        );
         match (&self.norm, &self.slope) {
             (Some(_), Some(_)) => self.rows::<S, true, true>(s),
             (Some(_), None) => self.rows::<S, true, false>(s),
@@ -176,26 +193,63 @@ impl Fill<'_> {
         let to = self.to;
         let mut no_slope = [];
         let slopes = self.slope.unwrap_or(&mut no_slope);
-        for row in 0..self.rows {
-            for column in 0..self.width {
-                let pixel = row * self.width + column;
-                // SAFETY: `run` checked that the source, the padded map and the slope hold all pixels.
-                unsafe {
-                    let mut value =
-                        s.load_part(self.from.as_ptr().add(pixel * self.stride), self.channels);
-                    if ACTIVATE {
-                        let z = s.fma(value, scale, shift);
-                        if SLOPE {
-                            let slope;
-                            (value, slope) = silu_and_slope(s, z);
-                            put(s, slopes, pixel, slope);
-                        } else {
-                            value = silu(s, z);
-                        }
-                    }
-                    put(s, to, row * self.padded_width + self.left + column, value);
-                }
+        let pixels = self.rows * self.width;
+        let (gap, mut place, mut column) = (self.padded_width - self.width, self.left, 0);
+        // The place of the next pixel, one after the other, row after row.
+        let mut next = || {
+            let here = place;
+            place += 1;
+            column += 1;
+            if column == self.width {
+                column = 0;
+                place += gap;
             }
+            here
+        };
+        let mut pixel = 0;
+        if ACTIVATE {
+            let four = s.four();
+            let (scales, shifts) = ([[scale; 2]; 2], [[shift; 2]; 2]);
+            while pixels - pixel >= 4 {
+                // SAFETY: `run` checked that all of them hold the four pixels, which lie in a row of blocks.
+                unsafe {
+                    let z = four.fma(
+                        s.load_four(self.from.as_ptr().add(pixel * LANES)),
+                        scales,
+                        shifts,
+                    );
+                    let value = if SLOPE {
+                        let (value, slope) = silu_and_slope(four, z);
+                        s.store_four(slopes.as_mut_ptr().add(pixel * LANES), slope);
+                        value
+                    } else {
+                        silu(four, z)
+                    };
+                    for v in [value[0][0], value[0][1], value[1][0], value[1][1]] {
+                        put(s, to, next(), v);
+                    }
+                }
+                pixel += 4;
+            }
+        }
+        while pixel < pixels {
+            // SAFETY: `run` checked that all of them hold the pixel.
+            unsafe {
+                let mut value =
+                    s.load_part(self.from.as_ptr().add(pixel * self.stride), self.channels);
+                if ACTIVATE {
+                    let z = s.fma(value, scale, shift);
+                    if SLOPE {
+                        let slope;
+                        (value, slope) = silu_and_slope(s, z);
+                        put(s, slopes, pixel, slope);
+                    } else {
+                        value = silu(s, z);
+                    }
+                }
+                put(s, to, next(), value);
+            }
+            pixel += 1;
         }
     }
 }
@@ -407,28 +461,32 @@ impl Kernel for OutputSlope<'_> {
     }
 }
 
-/// `map = slope * map + along * raw + constant`: the gradient of raw values from that of normalised ones.
+/// `map = slope * from + along * raw + constant`: the gradient of raw values from that of normalised ones.
 pub(crate) struct RawSlope<'a> {
     pub(crate) slope: NormSlope<'a>,
     pub(crate) raw: &'a [f32],
+    /// The map itself if there is none.
+    pub(crate) from: Option<&'a [f32]>,
     pub(crate) map: &'a mut [f32],
 }
 
 impl Kernel for RawSlope<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let len = self.map.len();
+        assert!(self.raw.len() >= len, "the raw values cover the map");
         assert!(
-            self.raw.len() >= self.map.len(),
-            "the raw values cover the map"
+            self.from.is_none_or(|from| from.len() >= len),
+            "the gradient covers the map"
         );
         let slope = lanes(s, self.slope.slope);
         let (along, constant) = (lanes(s, self.slope.along), lanes(s, self.slope.constant));
-        for pixel in 0..self.map.len() / LANES {
-            // SAFETY: the pixel lies in both, as checked.
+        for pixel in 0..len / LANES {
+            // SAFETY: the pixel lies in all of them, as checked.
             unsafe {
                 let rest = s.fma(at(s, self.raw, pixel), along, constant);
-                let value = s.fma(at(s, self.map, pixel), slope, rest);
-                put(s, self.map, pixel, value);
+                let from = at(s, self.from.unwrap_or(self.map), pixel);
+                put(s, self.map, pixel, s.fma(from, slope, rest));
             }
         }
     }
@@ -474,26 +532,32 @@ impl Kernel for GateSlope<'_> {
         );
         let (scale, shift) = (lanes(s, self.norm.scale), lanes(s, self.norm.shift));
         let (mean, root) = (lanes(s, self.norm.mean), lanes(s, self.norm.root));
+        let four = s.four();
+        let (scales, shifts) = ([[scale; 2]; 2], [[shift; 2]; 2]);
         for image in 0..images {
             // SAFETY: the gate holds a vector for each image.
             let gate = unsafe { at(s, self.gate, image) };
             let mut sums = [s.splat(0.0); GATE_SUMS];
-            for pixel in image * self.pixels..(image + 1) * self.pixels {
+            let (first, end) = (image * self.pixels, (image + 1) * self.pixels);
+            for pixel in (first..end - self.pixels % 4).step_by(4) {
+                // SAFETY: the four pixels lie in all maps, as checked.
+                unsafe {
+                    let raw = s.load_four(self.raw.as_ptr().add(pixel * LANES));
+                    let (value, slope) = silu_and_slope(four, four.fma(raw, scales, shifts));
+                    for i in 0..4 {
+                        let [raw, value, v] = [raw, value, slope].map(|four| four[i / 2][i % 2]);
+                        let normal = s.mul(s.sub(raw, mean), root);
+                        self.pixel(s, pixel + i, gate, [normal, value, v], &mut sums);
+                    }
+                }
+            }
+            for pixel in end - self.pixels % 4..end {
                 // SAFETY: the pixel lies in all maps, as checked.
                 unsafe {
                     let raw = at(s, self.raw, pixel);
                     let (value, v) = silu_and_slope(s, s.fma(raw, scale, shift));
                     let normal = s.mul(s.sub(raw, mean), root);
-                    let slope = at(s, self.u, pixel);
-                    let u = s.mul(s.mul(slope, gate), v);
-                    put(s, self.u, pixel, u);
-                    put(s, self.v, pixel, v);
-                    put(s, self.gated, pixel, s.mul(value, gate));
-                    sums[0] = s.fma(slope, value, sums[0]);
-                    sums[1] = s.add(sums[1], u);
-                    sums[2] = s.add(sums[2], v);
-                    sums[3] = s.fma(u, normal, sums[3]);
-                    sums[4] = s.fma(v, normal, sums[4]);
+                    self.pixel(s, pixel, gate, [normal, value, v], &mut sums);
                 }
             }
             for (total, sum) in self.sums.iter_mut().zip(sums) {
@@ -503,6 +567,36 @@ impl Kernel for GateSlope<'_> {
                     put(s, total, image, all);
                 }
             }
+        }
+    }
+}
+
+impl GateSlope<'_> {
+    /// A pixel whose normalised value, activation and slope are known.
+    ///
+    /// # Safety
+    /// The pixel must lie in all maps.
+    #[inline(always)]
+    unsafe fn pixel<S: Simd>(
+        &mut self,
+        s: S,
+        pixel: usize,
+        gate: S::V,
+        [normal, value, v]: [S::V; 3],
+        sums: &mut [S::V; GATE_SUMS],
+    ) {
+        // SAFETY: the caller vouches for the pixel.
+        unsafe {
+            let slope = at(s, self.u, pixel);
+            let u = s.mul(s.mul(slope, gate), v);
+            put(s, self.u, pixel, u);
+            put(s, self.v, pixel, v);
+            put(s, self.gated, pixel, s.mul(value, gate));
+            sums[0] = s.fma(slope, value, sums[0]);
+            sums[1] = s.add(sums[1], u);
+            sums[2] = s.add(sums[2], v);
+            sums[3] = s.fma(u, normal, sums[3]);
+            sums[4] = s.fma(v, normal, sums[4]);
         }
     }
 }

@@ -208,15 +208,13 @@ pub fn backward(
     let isa = isa::current();
 
     let mut slope = Buffer::stale(saved.raw.len());
-    let mut weight = vec![0.0; out * k];
+    let mut weight = Vec::with_capacity(out * k);
     let mut bias = Buffer::zeros(out.next_multiple_of(LANES));
     let whole = k.is_multiple_of(LANES);
     {
-        let (slope, weight, bias) = (
-            Shared::new(&mut slope),
-            Shared::new(&mut weight),
-            Shared::new(&mut bias),
-        );
+        let (slope, bias) = (Shared::new(&mut slope), Shared::new(&mut bias));
+        // SAFETY: all that is written to it goes through `pointer`.
+        let weight = unsafe { Shared::unwritten(&mut weight) };
         let tasks = groups(out.div_ceil(LANES), shape.work());
         for_each(tasks.len(), &|task| {
             for index in tasks[task].clone() {
@@ -262,6 +260,8 @@ pub fn backward(
             }
         });
     }
+    // SAFETY: the tasks have written all rows.
+    unsafe { weight.set_len(out * k) };
     let x = input.then(|| {
         let mut pooled = Buffer::stale(images * k);
         let shared = Shared::new(&mut pooled);

@@ -127,6 +127,7 @@ impl Output<'_> {
                     self.isa.run(RawSlope {
                         slope,
                         raw: &map.raw[part],
+                        from: None,
                         map: out,
                     });
                 }

@@ -4,9 +4,10 @@ use crate::pool::Buffer;
 use crate::shared::Shared;
 use std::ops::Range;
 
-/// A gradient, and room for the chunks' parts of it where there are several.
-pub(crate) struct Partial<'a> {
-    total: &'a mut [f32],
+/// A gradient that is being computed, and room for the chunks' parts of it where there are several.
+pub(crate) struct Partial {
+    total: Vec<f32>,
+    len: usize,
     parts: Option<Buffer>,
     chunks: usize,
 }
@@ -20,12 +21,13 @@ pub(crate) struct SharedPartial<'a> {
     chunks: usize,
 }
 
-impl<'a> Partial<'a> {
-    /// Room for `chunks` parts of `total`, which must be zero, as the parts are.
-    pub(crate) fn new(total: &'a mut [f32], chunks: usize) -> Self {
-        let parts = (chunks > 1).then(|| Buffer::zeros(chunks * total.len()));
+impl Partial {
+    /// Room for a gradient of `len` values in `chunks` parts, none of it written yet.
+    pub(crate) fn new(len: usize, chunks: usize) -> Self {
+        let parts = (chunks > 1).then(|| Buffer::stale(chunks * len));
         Self {
-            total,
+            total: Vec::with_capacity(len),
+            len,
             parts,
             chunks,
         }
@@ -34,16 +36,27 @@ impl<'a> Partial<'a> {
     /// A view that tasks write, each its own part and place.
     pub(crate) fn shared(&mut self) -> SharedPartial<'_> {
         SharedPartial {
-            len: self.total.len(),
-            total: Shared::new(self.total),
+            len: self.len,
+            // SAFETY: tasks write through `pointer`, and `join` what it then makes slices of.
+            total: unsafe { Shared::unwritten(&mut self.total) },
             parts: self.parts.as_mut().map(|parts| Shared::new(parts)),
             chunks: self.chunks,
         }
     }
+
+    /// The gradient.
+    ///
+    /// # Safety
+    /// Every place must have been written, if there is one chunk, or joined.
+    pub(crate) unsafe fn finish(mut self) -> Vec<f32> {
+        // SAFETY: the caller vouches that all places are written.
+        unsafe { self.total.set_len(self.len) };
+        self.total
+    }
 }
 
 impl SharedPartial<'_> {
-    /// The address of a place of a chunk's part; the only chunk's is the total itself.
+    /// The address of a place of a chunk's part; the only chunk's is the gradient itself.
     pub(crate) fn pointer(&self, chunk: usize, index: usize) -> *mut f32 {
         match self.parts {
             Some(parts) => parts.pointer(chunk * self.len + index),
@@ -57,14 +70,20 @@ impl SharedPartial<'_> {
     /// The parts must be written, and no other task may use the places.
     pub(crate) unsafe fn join(&self, places: Range<usize>) {
         let Some(parts) = self.parts else { return };
-        // SAFETY: the places are the caller's.
-        let total = unsafe { self.total.write(places.clone()) };
-        for chunk in 0..self.chunks {
+        let part = |chunk: usize| {
+            let first = chunk * self.len;
             // SAFETY: nobody writes the parts any more.
-            let part = unsafe {
-                parts.read(chunk * self.len + places.start..chunk * self.len + places.end)
-            };
-            for (total, part) in total.iter_mut().zip(part) {
+            unsafe { parts.read(first + places.start..first + places.end) }
+        };
+        // SAFETY: the places are the caller's, and as many as the part's.
+        let total = unsafe {
+            let first = part(0);
+            let to = self.total.pointer(places.start);
+            std::ptr::copy_nonoverlapping(first.as_ptr(), to, first.len());
+            self.total.write(places.clone())
+        };
+        for chunk in 1..self.chunks {
+            for (total, part) in total.iter_mut().zip(part(chunk)) {
                 *total += part;
             }
         }

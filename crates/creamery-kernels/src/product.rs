@@ -68,6 +68,8 @@ pub(crate) enum Start<'a> {
     Zero,
     /// What C holds.
     Held,
+    /// What these hold in the places of C.
+    Values(View<'a>),
     /// A value for each column (padded to whole blocks).
     Bias(&'a [f32]),
 }
@@ -139,11 +141,21 @@ impl<'a> Product<'a> {
 
     /// The same product, added to `start`.
     pub(crate) fn start(mut self, start: Start<'a>) -> Self {
-        if let Start::Bias(bias) = start {
-            assert!(
+        match start {
+            Start::Bias(bias) => assert!(
                 bias.len() >= self.n.next_multiple_of(LANES),
                 "a bias covers the columns"
-            );
+            ),
+            Start::Values(values) if self.m > 0 && self.n > 0 => {
+                let lane = if self.c.whole {
+                    LANES - 1
+                } else {
+                    (self.n - 1) % LANES
+                };
+                let last = (self.n - 1) / LANES * self.c.block + (self.m - 1) * self.c.row + lane;
+                assert!(last < values.len(), "the values cover C");
+            }
+            _ => {}
         }
         self.start = start;
         self
@@ -238,12 +250,19 @@ fn tile<S: Simd, const MR: usize, const NR: usize, const BY_COLUMNS: bool>(
     let c = unsafe { p.c.at.add(block * p.c.block + row * p.c.row) };
     match p.start {
         Start::Zero => {}
-        Start::Held => {
+        Start::Held | Start::Values(_) => {
+            let from = match p.start {
+                Start::Values(values) => values
+                    .pointer()
+                    .wrapping_add(block * p.c.block + row * p.c.row),
+                _ => c.cast_const(),
+            };
             for (i, acc) in acc.iter_mut().enumerate() {
                 for (j, acc) in acc.iter_mut().enumerate() {
-                    // SAFETY: a place of C, and of its last block only the lanes that exist.
+                    let at = from.wrapping_add(i * p.c.row + j * p.c.block);
+                    // SAFETY: a place of C, or of values that `start` checked to have C's places, and of
+                    // its last block only the lanes that exist.
                     *acc = unsafe {
-                        let at = c.add(i * p.c.row + j * p.c.block);
                         if j + 1 == NR {
                             s.load_part(at, c_lanes)
                         } else {

@@ -29,6 +29,18 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// The capacity of `values`, which is empty, as places that tasks fill.
+    ///
+    /// # Safety
+    /// Until a place has been written through [`Shared::pointer`], no task may read it or make a slice of it.
+    pub(crate) unsafe fn unwritten(values: &'a mut Vec<f32>) -> Self {
+        Self {
+            at: values.as_mut_ptr(),
+            len: values.capacity(),
+            slice: PhantomData,
+        }
+    }
+
     /// Part of the slice, to read.
     ///
     /// # Safety

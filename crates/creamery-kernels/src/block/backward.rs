@@ -5,17 +5,18 @@
 //! then, again for each group of channels, the depthwise norm, the depthwise convolution's gradients, the
 //! expansion's norm and weight gradient; last the gradient of x, which takes all mid channels together.
 
+use super::expansion::Expansion;
 use super::forward::source;
 use super::project::{output, output_grid};
 use super::squeeze::{self, SqueezeSlope};
 use super::{BlockGrads, BlockSaved, BlockShape, BlockWeights, ExpandGrads, check};
 use crate::depthwise::{InputGrad, InputPlan, WeightGrad, Window};
-use crate::elementwise::{Fill, FillSlope, GATE_SUMS, GateSlope, RawSlope, SlopeSums, Unblock};
+use crate::elementwise::{Fill, FillSlope, GATE_SUMS, GateSlope, SlopeSums, Unblock};
 use crate::error::{KernelError, length};
 use crate::grid::{Grid, Phase};
 use crate::isa::{self, Proof};
 use crate::norm::{NormBackward, NormGrads, SharedNormBackward};
-use crate::partial::{Partial, SharedPartial};
+use crate::partial::Partial;
 use crate::pool::Buffer;
 use crate::product::{Left, Order, Product, Right, Start, Target, Transpose};
 use crate::shared::Shared;
@@ -23,7 +24,7 @@ use crate::simd::LANES;
 use std::ops::Range;
 
 /// Pixels that go through a chain of small passes together.
-const TILE: usize = 256;
+pub(super) const TILE: usize = 256;
 
 /// The gradients of a block, by that of its output.
 ///
@@ -100,17 +101,17 @@ pub fn backward(
 }
 
 /// What all steps of the pass share.
-struct Pass<'a> {
-    isa: Proof,
-    shape: &'a BlockShape,
-    weights: &'a BlockWeights<'a>,
-    x: &'a [f32],
-    saved: &'a BlockSaved,
-    window: &'a Window,
+pub(super) struct Pass<'a> {
+    pub(super) isa: Proof,
+    pub(super) shape: &'a BlockShape,
+    pub(super) weights: &'a BlockWeights<'a>,
+    pub(super) x: &'a [f32],
+    pub(super) saved: &'a BlockSaved,
+    pub(super) window: &'a Window,
     /// Of the mid channels.
-    grid: &'a Grid,
+    pub(super) grid: &'a Grid,
     /// Pixels of an image of the depthwise output.
-    outer: usize,
+    pub(super) outer: usize,
 }
 
 /// The way back to the depthwise norm's output, as far as it goes without squeeze-excite's part.
@@ -133,17 +134,18 @@ struct Inner {
 }
 
 impl Pass<'_> {
-    fn blocks(&self) -> usize {
+    /// Blocks of mid channels.
+    pub(super) fn blocks(&self) -> usize {
         self.shape.mid_channels.div_ceil(LANES)
     }
 
     /// Channels of a group that exist.
-    fn channels(&self, group: &Range<usize>) -> Range<usize> {
+    pub(super) fn channels(&self, group: &Range<usize>) -> Range<usize> {
         group.start * LANES..self.shape.mid_channels.min(group.end * LANES)
     }
 
     /// Pieces of a chunk that are small enough for cache: images, and the pixels of each, `size` to a whole one.
-    fn tiles(&self, chunk: usize, size: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    pub(super) fn tiles(&self, chunk: usize, size: usize) -> Vec<(Range<usize>, Range<usize>)> {
         let images = &self.grid.chunks[chunk];
         let mut tiles = Vec::new();
         if size >= TILE {
@@ -171,12 +173,10 @@ impl Pass<'_> {
         let (shape, outer, images) = (self.shape, self.outer, self.shape.images);
         let (mid, out) = (shape.mid_channels, shape.out_channels);
         let blocks = self.blocks();
-        let mut gated = Gated {
-            u: Buffer::stale(blocks * images * outer * LANES),
-            v: Buffer::stale(blocks * images * outer * LANES),
-            sums: Buffer::zeros(GATE_SUMS * blocks * images * LANES),
-            project: vec![0.0; out * mid],
-        };
+        let mut u = Buffer::stale(blocks * images * outer * LANES);
+        let mut v = Buffer::stale(blocks * images * outer * LANES);
+        let mut sums = Buffer::zeros(GATE_SUMS * blocks * images * LANES);
+        let mut project = Partial::new(out * mid, self.grid.chunks.len());
         let ones;
         let gate = match &self.saved.squeeze {
             Some(squeeze) => squeeze.gate(),
@@ -187,13 +187,12 @@ impl Pass<'_> {
                 &ones
             }
         };
-        let mut partial = Partial::new(&mut gated.project, self.grid.chunks.len());
         {
             let (u, v, sums, partial) = (
-                Shared::new(&mut gated.u),
-                Shared::new(&mut gated.v),
-                Shared::new(&mut gated.sums),
-                partial.shared(),
+                Shared::new(&mut u),
+                Shared::new(&mut v),
+                Shared::new(&mut sums),
+                project.shared(),
             );
             let map = images * outer * LANES;
             let task = |group: &Range<usize>, chunk: usize| {
@@ -201,6 +200,7 @@ impl Pass<'_> {
                 let n = channels.len();
                 let whole = n.is_multiple_of(LANES);
                 let mut again = Buffer::stale(group.len() * TILE * LANES);
+                let mut start = Start::Zero;
                 for (tile, pixels) in self.tiles(chunk, outer) {
                     let count = tile.len() * pixels.len();
                     let first = (tile.start * outer + pixels.start) * LANES;
@@ -273,7 +273,8 @@ impl Pass<'_> {
                     };
                     // SAFETY: these columns of this chunk's part are this task's.
                     self.isa
-                        .run(unsafe { Product::new([out, n, count], a, b, c) }.start(Start::Held));
+                        .run(unsafe { Product::new([out, n, count], a, b, c) }.start(start));
+                    start = Start::Held;
                 }
             };
             let join = |group: &Range<usize>| {
@@ -288,7 +289,14 @@ impl Pass<'_> {
                 join: &join,
             }]);
         }
-        gated
+        // SAFETY: the tasks have written, or joined, all columns.
+        let project = unsafe { project.finish() };
+        Gated {
+            u,
+            v,
+            sums,
+            project,
+        }
     }
 
     /// From the depthwise norm back to x.
@@ -303,18 +311,9 @@ impl Pass<'_> {
         let inner = shape.height * shape.width;
         let chunks = grid.chunks.len();
         let size = shape.kernel * shape.kernel;
-        let map = shape.images * inner * LANES;
         let mut pooled = Buffer::zeros(blocks * shape.images * LANES);
-        let mut slope = Buffer::stale(blocks * map);
-        let mut grads = Inner {
-            x: None,
-            expand: None,
-            depthwise: vec![0.0; shape.mid_channels * size],
-            depthwise_norm: NormGrads {
-                gamma: Vec::new(),
-                beta: Vec::new(),
-            },
-        };
+        let mut slope = Buffer::stale(blocks * shape.images * inner * LANES);
+        let mut depthwise = vec![0.0; shape.mid_channels * size];
         let mut taps = Buffer::zeros(chunks * blocks * size * LANES);
         let mut depthwise_norm = NormBackward::new(&self.saved.depthwise.norm, chunks);
         let mut expand_norm = self
@@ -322,21 +321,11 @@ impl Pass<'_> {
             .expand
             .as_ref()
             .map(|map| NormBackward::new(&map.norm, chunks));
-        let mut expand = vec![
-            0.0;
-            if self.weights.expand.is_some() {
-                shape.mid_channels * shape.in_channels
-            } else {
-                0
-            }
-        ];
-        let mut partial = Partial::new(&mut expand, chunks);
-        let mut dx = match (input, self.weights.expand.is_some(), shape.residual()) {
-            (false, ..) => Vec::new(),
-            (true, true, true) => dy.to_vec(),
-            (true, ..) => vec![0.0; shape.input_len()],
-        };
+        let mut dx = Vec::with_capacity(if input { shape.input_len() } else { 0 });
+        let mut weight = None;
         {
+            // SAFETY: all that is written to it goes through `pointer`.
+            let dx = input.then(|| unsafe { Shared::unwritten(&mut dx) });
             let step = DepthwiseStep {
                 pass: self,
                 plan: InputPlan::new(self.window),
@@ -346,99 +335,54 @@ impl Pass<'_> {
                 taps: Shared::new(&mut taps),
                 norm: depthwise_norm.shared(),
                 expand_norm: expand_norm.as_mut().map(NormBackward::shared),
-                expand: partial.shared(),
-                dx: (input && self.weights.expand.is_none()).then(|| (Shared::new(&mut dx), dy)),
+                dx: dx.filter(|_| self.weights.expand.is_none()),
+                dy,
             };
-            let grads = Shared::new(&mut grads.depthwise);
+            let grads = Shared::new(&mut depthwise);
             let pool = |group: &Range<usize>| step.pool(group, squeezed, &gated.sums);
             let convolve = |group: &Range<usize>, chunk: usize| step.convolve(group, chunk);
             let join = |group: &Range<usize>| step.join(group, grads);
-            let expand = |group: &Range<usize>, chunk: usize| step.expand(group, chunk);
-            let join_expand = |group: &Range<usize>| {
-                let channels = self.channels(group);
-                let k = shape.in_channels;
-                // SAFETY: the group's rows are this task's, and all chunks' parts are written.
-                unsafe { step.expand.join(channels.start * k..channels.end * k) };
+            let pool = Phase {
+                task: &|_, _| {},
+                join: &pool,
             };
-            let phases = [
-                Phase {
-                    task: &|_, _| {},
-                    join: &pool,
-                },
-                Phase {
-                    task: &convolve,
-                    join: &join,
-                },
-                Phase {
-                    task: &expand,
-                    join: &join_expand,
-                },
-            ];
-            grid.run(if self.weights.expand.is_some() {
-                &phases
-            } else {
-                &phases[..2]
-            });
+            let convolve = Phase {
+                task: &convolve,
+                join: &join,
+            };
+            match (step.expand_norm, &self.weights.expand, &self.saved.expand) {
+                (Some(norm), Some(weights), Some(saved)) => {
+                    let expansion = Expansion {
+                        pass: self,
+                        slope: step.slope,
+                        norm,
+                        weight: weights.weight,
+                        raw: &saved.raw,
+                    };
+                    weight = Some(if chunks == 1 {
+                        expansion.by_groups([pool, convolve], dx, dy)
+                    } else {
+                        grid.run(&[pool, convolve]);
+                        expansion.by_tiles(dx, dy)
+                    });
+                }
+                _ => grid.run(&[pool, convolve]),
+            }
         }
-        drop(partial);
-        if let (true, Some(weights)) = (input, &self.weights.expand) {
-            self.input(&slope, weights.weight, &mut dx);
-        }
-        grads.x = input.then_some(dx);
-        grads.expand = expand_norm.map(|norm| ExpandGrads {
-            weight: expand,
-            norm: norm.grads(),
+        let x = input.then(|| {
+            // SAFETY: the expansion, or the depthwise convolution without one, has written all of it.
+            unsafe { dx.set_len(shape.input_len()) };
+            dx
         });
-        grads.depthwise_norm = depthwise_norm.grads();
-        grads
-    }
-
-    /// Adds to the gradient of x what comes through the expansion.
-    fn input(&self, slope: &[f32], weight: &[f32], dx: &mut [f32]) {
-        let shape = self.shape;
-        let (k, pixels) = (shape.in_channels, shape.height * shape.width);
-        let grid = Grid::new(k.div_ceil(LANES), shape.images, pixels);
-        let dx = Shared::new(dx);
-        let block = shape.images * pixels * LANES;
-        let task = |group: &Range<usize>, chunk: usize| {
-            let images = &grid.chunks[chunk];
-            let columns = group.start * LANES..k.min(group.end * LANES);
-            let n = columns.len();
-            let whole = n.is_multiple_of(LANES);
-            let first = images.start * pixels;
-            let a = Left {
-                values: slope[first * LANES..].into(),
-                order: Order::ByRows,
-                row: LANES,
-                block,
-            };
-            let b = Right {
-                values: weight[columns.start..].into(),
-                row: k,
-                block: LANES,
-                whole,
-            };
-            let c = Target {
-                at: dx.pointer(first * k + columns.start),
-                row: k,
-                block: LANES,
-                whole,
-            };
-            let start = if shape.residual() {
-                Start::Held
-            } else {
-                Start::Zero
-            };
-            // SAFETY: these columns of these images are this task's.
-            self.isa.run(
-                unsafe { Product::new([images.len() * pixels, n, shape.mid_channels], a, b, c) }
-                    .start(start),
-            );
-        };
-        grid.run(&[Phase {
-            task: &task,
-            join: &|_| {},
-        }]);
+        Inner {
+            x,
+            expand: expand_norm.zip(weight).map(|(norm, weight)| ExpandGrads {
+                weight,
+                norm: norm.grads(),
+            }),
+            depthwise,
+            depthwise_norm: depthwise_norm.grads(),
+        }
     }
 }
 
@@ -456,10 +400,10 @@ struct DepthwiseStep<'a> {
     taps: Shared<'a>,
     norm: SharedNormBackward<'a>,
     expand_norm: Option<SharedNormBackward<'a>>,
-    /// The gradient of the expansion's weight.
-    expand: SharedPartial<'a>,
-    /// Without an expansion, where the gradient of x goes, and that of y.
-    dx: Option<(Shared<'a>, &'a [f32])>,
+    /// Without an expansion, where the gradient of x goes, if it is asked for.
+    dx: Option<Shared<'a>>,
+    /// The gradient of y.
+    dy: &'a [f32],
 }
 
 impl DepthwiseStep<'_> {
@@ -614,7 +558,7 @@ impl DepthwiseStep<'_> {
                 sums,
             });
         }
-        if let Some((dx, dy)) = self.dx {
+        if let Some(dx) = self.dx {
             let channels = shape.in_channels;
             let at = images.start * inner * channels + block * LANES;
             // SAFETY: these channels of these images are this task's.
@@ -625,7 +569,7 @@ impl DepthwiseStep<'_> {
                     dx.pointer(at),
                 )
             };
-            unblock.add = shape.residual().then(|| &dy[at..]);
+            unblock.add = shape.residual().then(|| &self.dy[at..]);
             pass.isa.run(unblock);
         }
     }
@@ -660,55 +604,6 @@ impl DepthwiseStep<'_> {
             let counts = pass.grid.counts(pass.shape.height * pass.shape.width);
             // SAFETY: the group's parts are written, and it is this task's.
             unsafe { norm.join(group.clone(), &counts) };
-        }
-    }
-
-    /// The gradients of the raw expansion and of its weight, for a group of channels of a chunk of images.
-    fn expand(&self, group: &Range<usize>, chunk: usize) {
-        let pass = self.pass;
-        let (Some(norm), Some(saved)) = (self.expand_norm, &pass.saved.expand) else {
-            return;
-        };
-        let shape = pass.shape;
-        let (k, inner) = (shape.in_channels, shape.height * shape.width);
-        let map = shape.images * inner * LANES;
-        let rows = pass.channels(group);
-        let whole = k.is_multiple_of(LANES);
-        for (images, pixels) in pass.tiles(chunk, inner) {
-            let count = images.len() * pixels.len();
-            let pixel = images.start * inner + pixels.start;
-            for block in group.clone() {
-                let part = block * map + pixel * LANES..block * map + (pixel + count) * LANES;
-                // SAFETY: these channels of these images are this task's, and their norm is joined.
-                let (slope, map) = unsafe { (norm.block(block), self.slope.write(part.clone())) };
-                pass.isa.run(RawSlope {
-                    slope,
-                    raw: &saved.raw[part],
-                    map,
-                });
-            }
-            let values = self.slope.view(group.start * map + pixel * LANES);
-            let a = Left {
-                values,
-                order: Order::ByColumns,
-                row: LANES,
-                block: map,
-            };
-            let b = Right {
-                values: pass.x[pixel * k..].into(),
-                row: k,
-                block: LANES,
-                whole,
-            };
-            let c = Target {
-                at: self.expand.pointer(chunk, rows.start * k),
-                row: k,
-                block: LANES,
-                whole,
-            };
-            // SAFETY: these rows of this chunk's part are this task's; so are the places of A.
-            pass.isa
-                .run(unsafe { Product::new([rows.len(), k, count], a, b, c) }.start(Start::Held));
         }
     }
 }

@@ -69,14 +69,15 @@ pub(super) fn project(
         }
         gate => gate,
     };
-    let mut y = vec![0.0; shape.output_len()];
+    let mut y = Vec::with_capacity(shape.output_len());
     let mut map = SavedMap::new(out, shape.images * pixels, &weights.project_norm, running);
     let mut packed = Buffer::stale(blocks * LANES * mid);
     let mut moments = Parts::new(grid.chunks.len(), MOMENTS, out);
     let moments = running.is_none().then(|| moments.shared());
     {
-        let (y, raw, norm, packed) = (
-            Shared::new(&mut y),
+        // SAFETY: all that is written to it goes through `pointer`.
+        let y = unsafe { Shared::unwritten(&mut y) };
+        let (raw, norm, packed) = (
             Shared::new(&mut map.raw),
             map.norm.shared(),
             Shared::new(&mut packed),
@@ -152,6 +153,8 @@ pub(super) fn project(
             },
         ]);
     }
+    // SAFETY: the groups have written all channels of all pixels.
+    unsafe { y.set_len(shape.output_len()) };
     (y, map)
 }
 

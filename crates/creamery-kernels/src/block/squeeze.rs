@@ -148,12 +148,10 @@ pub(super) fn backward(
     let (images, mid, squeeze) = (shape.images, shape.mid_channels, shape.squeeze);
     let block = images * LANES;
     let work = images * mid * squeeze;
-    let mut grads = SqueezeGrads {
-        reduce: vec![0.0; squeeze * mid],
-        reduce_bias: vec![0.0; squeeze],
-        expand: vec![0.0; mid * squeeze],
-        expand_bias: vec![0.0; mid],
-    };
+    let mut reduce = Vec::with_capacity(squeeze * mid);
+    let mut expand = Vec::with_capacity(mid * squeeze);
+    let mut expand_bias = vec![0.0; mid];
+    let mut reduce_bias = vec![0.0; squeeze];
     // Back through the hard sigmoid, whose gate lies strictly between 0 and 1 where it has a slope.
     for (slope, gate) in slope.iter_mut().zip(saved.gate.iter()) {
         *slope = if *gate > 0.0 && *gate < 1.0 {
@@ -162,14 +160,13 @@ pub(super) fn backward(
             0.0
         };
     }
-    sum_images(slope, images, &mut grads.expand_bias);
+    sum_images(slope, images, &mut expand_bias);
 
     let mut reduced = Buffer::stale(squeeze.div_ceil(LANES) * block);
-    let (shared, expand, reduce) = (
-        Shared::new(&mut reduced),
-        Shared::new(&mut grads.expand),
-        Shared::new(&mut grads.reduce),
-    );
+    let shared = Shared::new(&mut reduced);
+    // SAFETY: all that is written to them goes through `pointer`.
+    let [reduce_slope, expand_slope] =
+        [&mut reduce, &mut expand].map(|values| unsafe { Shared::unwritten(values) });
     let tasks = groups(squeeze.div_ceil(LANES), work);
     let slope = &*slope;
     for_each(tasks.len(), &|task| {
@@ -218,7 +215,7 @@ pub(super) fn backward(
             whole: true,
         };
         let c = Target {
-            at: expand.pointer(columns.start),
+            at: expand_slope.pointer(columns.start),
             row: squeeze,
             block: LANES,
             whole: n.is_multiple_of(LANES),
@@ -240,7 +237,7 @@ pub(super) fn backward(
         };
         let whole = mid.is_multiple_of(LANES);
         let c = Target {
-            at: reduce.pointer(columns.start * mid),
+            at: reduce_slope.pointer(columns.start * mid),
             row: mid,
             block: LANES,
             whole,
@@ -248,8 +245,21 @@ pub(super) fn backward(
         // SAFETY: these rows of the gradient are this task's.
         isa.run(unsafe { Product::new([n, mid, images], a, b, c) });
     });
-    sum_images(&reduced, images, &mut grads.reduce_bias);
-    SqueezeSlope { reduced, grads }
+    sum_images(&reduced, images, &mut reduce_bias);
+    // SAFETY: the tasks have written all columns of the one and all rows of the other.
+    unsafe {
+        reduce.set_len(squeeze * mid);
+        expand.set_len(mid * squeeze);
+    }
+    SqueezeSlope {
+        reduced,
+        grads: SqueezeGrads {
+            reduce,
+            reduce_bias,
+            expand,
+            expand_bias,
+        },
+    }
 }
 
 impl SqueezeSlope {

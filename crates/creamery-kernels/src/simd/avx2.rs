@@ -1,6 +1,6 @@
 //! AVX2 with FMA: two registers hold a vector.
 
-use super::{LANES, Simd};
+use super::{Arithmetic, LANES, Simd};
 use crate::isa::Kernel;
 use std::arch::x86_64::*;
 
@@ -52,53 +52,12 @@ impl Avx2 {
     }
 }
 
-impl Simd for Avx2 {
+impl Arithmetic for Avx2 {
     type V = Pair;
-
-    const WIDE: bool = false;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Pair {
         [proven!(_mm256_set1_ps(value)); 2]
-    }
-
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> Pair {
-        proven!([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))])
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, v: Pair) {
-        proven!({
-            _mm256_storeu_ps(to, v[0]);
-            _mm256_storeu_ps(to.add(8), v[1]);
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn load_part(self, from: *const f32, lanes: usize) -> Pair {
-        if lanes >= LANES {
-            // SAFETY: the caller vouches for the lanes.
-            return unsafe { self.load(from) };
-        }
-        let (low, high) = (self.mask(lanes), self.mask(lanes.saturating_sub(8)));
-        proven!([
-            _mm256_maskload_ps(from, low),
-            _mm256_maskload_ps(from.wrapping_add(8), high)
-        ])
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, to: *mut f32, v: Pair, lanes: usize) {
-        if lanes >= LANES {
-            // SAFETY: the caller vouches for the lanes.
-            return unsafe { self.store(to, v) };
-        }
-        let (low, high) = (self.mask(lanes), self.mask(lanes.saturating_sub(8)));
-        proven!({
-            _mm256_maskstore_ps(to, low, v[0]);
-            _mm256_maskstore_ps(to.wrapping_add(8), high, v[1]);
-        })
     }
 
     #[inline(always)]
@@ -143,28 +102,64 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn round(self, a: Pair) -> Pair {
-        proven!([_mm256_round_ps::<0x08>(a[0]), _mm256_round_ps::<0x08>(a[1])])
-    }
-
-    #[inline(always)]
-    fn scale(self, a: Pair, n: Pair) -> Pair {
-        let power = proven!({
-            let bias = _mm256_set1_epi32(127);
-            let low = _mm256_add_epi32(_mm256_cvtps_epi32(n[0]), bias);
-            let high = _mm256_add_epi32(_mm256_cvtps_epi32(n[1]), bias);
+    fn scale_down(self, a: Pair, shifted: Pair) -> Pair {
+        proven!({
+            let low = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted[0]));
+            let high = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted[1]));
             [
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(low)),
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(high)),
+                _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a[0]), low)),
+                _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a[1]), high)),
             ]
-        });
-        self.mul(a, power)
+        })
     }
 
     #[inline(always)]
     fn reciprocal(self, a: Pair) -> Pair {
         let one = self.splat(1.0);
         proven!([_mm256_div_ps(one[0], a[0]), _mm256_div_ps(one[1], a[1])])
+    }
+}
+
+impl Simd for Avx2 {
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Pair {
+        proven!([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))])
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: Pair) {
+        proven!({
+            _mm256_storeu_ps(to, v[0]);
+            _mm256_storeu_ps(to.add(8), v[1]);
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, lanes: usize) -> Pair {
+        if lanes >= LANES {
+            // SAFETY: the caller vouches for the lanes.
+            return unsafe { self.load(from) };
+        }
+        let (low, high) = (self.mask(lanes), self.mask(lanes.saturating_sub(8)));
+        proven!([
+            _mm256_maskload_ps(from, low),
+            _mm256_maskload_ps(from.wrapping_add(8), high)
+        ])
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, v: Pair, lanes: usize) {
+        if lanes >= LANES {
+            // SAFETY: the caller vouches for the lanes.
+            return unsafe { self.store(to, v) };
+        }
+        let (low, high) = (self.mask(lanes), self.mask(lanes.saturating_sub(8)));
+        proven!({
+            _mm256_maskstore_ps(to, low, v[0]);
+            _mm256_maskstore_ps(to.wrapping_add(8), high, v[1]);
+        })
     }
 
     // Four transpositions of 8 x 8, each by pairs, fours and halves.

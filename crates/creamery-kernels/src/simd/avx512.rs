@@ -1,6 +1,6 @@
 //! AVX-512: one register holds a vector.
 
-use super::{LANES, Simd};
+use super::{Arithmetic, LANES, Simd};
 use crate::isa::Kernel;
 use std::arch::x86_64::*;
 
@@ -47,34 +47,12 @@ macro_rules! proven {
     };
 }
 
-impl Simd for Avx512 {
+impl Arithmetic for Avx512 {
     type V = __m512;
-
-    const WIDE: bool = true;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
         proven!(_mm512_set1_ps(value))
-    }
-
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> __m512 {
-        proven!(_mm512_loadu_ps(from))
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, v: __m512) {
-        proven!(_mm512_storeu_ps(to, v))
-    }
-
-    #[inline(always)]
-    unsafe fn load_part(self, from: *const f32, lanes: usize) -> __m512 {
-        proven!(_mm512_maskz_loadu_ps(mask(lanes), from))
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, to: *mut f32, v: __m512, lanes: usize) {
-        proven!(_mm512_mask_storeu_ps(to, mask(lanes), v))
     }
 
     #[inline(always)]
@@ -113,13 +91,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn round(self, a: __m512) -> __m512 {
-        proven!(_mm512_roundscale_ps::<0x08>(a))
-    }
-
-    #[inline(always)]
-    fn scale(self, a: __m512, n: __m512) -> __m512 {
-        proven!(_mm512_scalef_ps(a, n))
+    fn scale_down(self, a: __m512, shifted: __m512) -> __m512 {
+        proven!({
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
+            _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(a), exponent))
+        })
     }
 
     // One step of Newton from 14 bits: a third of the time of a division.
@@ -128,6 +104,30 @@ impl Simd for Avx512 {
         let guess = proven!(_mm512_rcp14_ps(a));
         let miss = self.fnma(a, guess, self.splat(1.0));
         self.fma(guess, miss, guess)
+    }
+}
+
+impl Simd for Avx512 {
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        proven!(_mm512_loadu_ps(from))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m512) {
+        proven!(_mm512_storeu_ps(to, v))
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, lanes: usize) -> __m512 {
+        proven!(_mm512_maskz_loadu_ps(mask(lanes), from))
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, v: __m512, lanes: usize) {
+        proven!(_mm512_mask_storeu_ps(to, mask(lanes), v))
     }
 
     // Pairs, then fours, then quarters of registers: 64 shuffles for 256 floats.

@@ -1,6 +1,6 @@
 //! NEON: four registers hold a vector.
 
-use super::{LANES, Simd};
+use super::{Arithmetic, LANES, Simd};
 use crate::isa::Kernel;
 use std::arch::aarch64::*;
 
@@ -42,50 +42,12 @@ macro_rules! each {
     };
 }
 
-impl Simd for Neon {
+impl Arithmetic for Neon {
     type V = Four;
-
-    const WIDE: bool = false;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Four {
         each!(|_i| vdupq_n_f32(value))
-    }
-
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> Four {
-        each!(|i| vld1q_f32(from.add(4 * i)))
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, v: Four) {
-        each!(|i| vst1q_f32(to.add(4 * i), v[i]));
-    }
-
-    #[inline(always)]
-    unsafe fn load_part(self, from: *const f32, lanes: usize) -> Four {
-        if lanes >= LANES {
-            // SAFETY: the caller vouches for the lanes.
-            return unsafe { self.load(from) };
-        }
-        let mut whole = [0.0; LANES];
-        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most that fit.
-        unsafe { std::ptr::copy_nonoverlapping(from, whole.as_mut_ptr(), lanes.min(LANES)) };
-        // SAFETY: the array holds 16 floats.
-        unsafe { self.load(whole.as_ptr()) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, to: *mut f32, v: Four, lanes: usize) {
-        if lanes >= LANES {
-            // SAFETY: the caller vouches for the lanes.
-            return unsafe { self.store(to, v) };
-        }
-        let mut whole = [0.0; LANES];
-        // SAFETY: the array holds 16 floats.
-        unsafe { self.store(whole.as_mut_ptr(), v) };
-        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most there are.
-        unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr(), to, lanes.min(LANES)) };
     }
 
     #[inline(always)]
@@ -124,22 +86,56 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn round(self, a: Four) -> Four {
-        each!(|i| vrndnq_f32(a[i]))
-    }
-
-    #[inline(always)]
-    fn scale(self, a: Four, n: Four) -> Four {
-        let power = each!(|i| {
-            let exponent = vaddq_s32(vcvtq_s32_f32(n[i]), vdupq_n_s32(127));
-            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
-        });
-        self.mul(a, power)
+    fn scale_down(self, a: Four, shifted: Four) -> Four {
+        each!(|i| {
+            let exponent = vshlq_n_s32::<23>(vreinterpretq_s32_f32(shifted[i]));
+            vreinterpretq_f32_s32(vsubq_s32(vreinterpretq_s32_f32(a[i]), exponent))
+        })
     }
 
     #[inline(always)]
     fn reciprocal(self, a: Four) -> Four {
         each!(|i| vdivq_f32(vdupq_n_f32(1.0), a[i]))
+    }
+}
+
+impl Simd for Neon {
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Four {
+        each!(|i| vld1q_f32(from.add(4 * i)))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: Four) {
+        each!(|i| vst1q_f32(to.add(4 * i), v[i]));
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, lanes: usize) -> Four {
+        if lanes >= LANES {
+            // SAFETY: the caller vouches for the lanes.
+            return unsafe { self.load(from) };
+        }
+        let mut whole = [0.0; LANES];
+        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most that fit.
+        unsafe { std::ptr::copy_nonoverlapping(from, whole.as_mut_ptr(), lanes.min(LANES)) };
+        // SAFETY: the array holds 16 floats.
+        unsafe { self.load(whole.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, v: Four, lanes: usize) {
+        if lanes >= LANES {
+            // SAFETY: the caller vouches for the lanes.
+            return unsafe { self.store(to, v) };
+        }
+        let mut whole = [0.0; LANES];
+        // SAFETY: the array holds 16 floats.
+        unsafe { self.store(whole.as_mut_ptr(), v) };
+        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most there are.
+        unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr(), to, lanes.min(LANES)) };
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Plain arrays, for any processor; the compiler makes what vectors it can of them.
 
-use super::{LANES, Simd};
+use super::{Arithmetic, LANES, Simd};
 
 /// The portable implementation.
 #[derive(Clone, Copy, Debug)]
@@ -15,48 +15,12 @@ fn each(f: impl Fn(usize) -> f32) -> [f32; LANES] {
     out
 }
 
-impl Simd for Scalar {
+impl Arithmetic for Scalar {
     type V = [f32; LANES];
-
-    const WIDE: bool = false;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::V {
         [value; LANES]
-    }
-
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> Self::V {
-        // SAFETY: the caller vouches for 16 floats; the read is unaligned.
-        unsafe { from.cast::<Self::V>().read_unaligned() }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, v: Self::V) {
-        // SAFETY: the caller vouches for 16 floats; the write is unaligned.
-        unsafe { to.cast::<Self::V>().write_unaligned(v) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_part(self, from: *const f32, lanes: usize) -> Self::V {
-        if lanes >= LANES {
-            // SAFETY: the caller vouches for the lanes.
-            return unsafe { self.load(from) };
-        }
-        let mut v = [0.0; LANES];
-        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most that fit.
-        unsafe { std::ptr::copy_nonoverlapping(from, v.as_mut_ptr(), lanes.min(LANES)) };
-        v
-    }
-
-    #[inline(always)]
-    unsafe fn store_part(self, to: *mut f32, v: Self::V, lanes: usize) {
-        if lanes >= LANES {
-            // SAFETY: the caller vouches for the lanes.
-            return unsafe { self.store(to, v) };
-        }
-        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most there are.
-        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), to, lanes.min(LANES)) };
     }
 
     #[inline(always)]
@@ -96,20 +60,52 @@ impl Simd for Scalar {
         each(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
 
-    // Adding and taking away 1.5 * 2^23 leaves no bits for a fraction; right up to 2^22.
     #[inline(always)]
-    fn round(self, a: Self::V) -> Self::V {
-        each(|i| (a[i] + 12_582_912.0) - 12_582_912.0)
-    }
-
-    #[inline(always)]
-    fn scale(self, a: Self::V, n: Self::V) -> Self::V {
-        each(|i| a[i] * f32::from_bits(((n[i] as i32 + 127) as u32) << 23))
+    fn scale_down(self, a: Self::V, shifted: Self::V) -> Self::V {
+        each(|i| f32::from_bits(a[i].to_bits().wrapping_sub(shifted[i].to_bits() << 23)))
     }
 
     #[inline(always)]
     fn reciprocal(self, a: Self::V) -> Self::V {
         each(|i| 1.0 / a[i])
+    }
+}
+
+impl Simd for Scalar {
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Self::V {
+        // SAFETY: the caller vouches for 16 floats; the read is unaligned.
+        unsafe { from.cast::<Self::V>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: Self::V) {
+        // SAFETY: the caller vouches for 16 floats; the write is unaligned.
+        unsafe { to.cast::<Self::V>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, lanes: usize) -> Self::V {
+        if lanes >= LANES {
+            // SAFETY: the caller vouches for the lanes.
+            return unsafe { self.load(from) };
+        }
+        let mut v = [0.0; LANES];
+        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most that fit.
+        unsafe { std::ptr::copy_nonoverlapping(from, v.as_mut_ptr(), lanes.min(LANES)) };
+        v
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, v: Self::V, lanes: usize) {
+        if lanes >= LANES {
+            // SAFETY: the caller vouches for the lanes.
+            return unsafe { self.store(to, v) };
+        }
+        // SAFETY: the caller vouches for `lanes` floats, and 16 is the most there are.
+        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), to, lanes.min(LANES)) };
     }
 
     #[inline(always)]
