@@ -53,7 +53,7 @@ pub enum CheckpointError {
     /// A model does not go with a data set.
     #[error("the model has {what} `{found}`, the data set has `{expected}`: choose the data it was trained for with --data")]
     Model {
-        /// `channels` or `classes`.
+        /// `channels`, `class count`, or the class of a number.
         what: String,
         /// The model's.
         found: String,
@@ -217,7 +217,27 @@ fn to_bytes<'a>(
     metadata: HashMap<String, String>,
 ) -> Vec<u8> {
     let views = tensors.map(|(name, tensor)| (name, Bytes(tensor)));
-    safetensors::serialize(views, Some(metadata)).expect("shapes and lengths agree")
+    let bytes = safetensors::serialize(views, Some(metadata)).expect("shapes and lengths agree");
+    with_sorted_header(bytes)
+}
+
+/// A safetensors file with the keys of its header sorted: it comes with the metadata in the order of a
+/// hash map, which differs from process to process, and equal runs must write equal files.
+fn with_sorted_header(mut bytes: Vec<u8>) -> Vec<u8> {
+    type Sorted = BTreeMap<String, serde_json::Value>;
+    const OWN: &str = "safetensors reads its own header";
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect(OWN)) as usize;
+    let mut header: Sorted = serde_json::from_slice(&bytes[8..8 + length]).expect(OWN);
+    if let Some(metadata) = header.get_mut("__metadata__") {
+        let sorted: Sorted = serde_json::from_value(metadata.take()).expect(OWN);
+        *metadata = sorted.into_iter().collect();
+    }
+    let mut text = serde_json::to_vec(&header).expect(OWN);
+    // The data that follow are aligned to eight bytes.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    bytes.splice(..8, (text.len() as u64).to_le_bytes());
+    bytes.splice(8..8 + length, text);
+    bytes
 }
 
 /// Writes weights and metadata as a safetensors file, whole or not at all.
@@ -319,6 +339,24 @@ mod tests {
         }
         fs::write(&path, b"\xff\xff\xff\xff\xff\xff\xff\xffgarbage").unwrap();
         assert!(Checkpoint::load(&path).is_err());
+    }
+
+    #[test]
+    fn equal_contents_are_equal_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let tensors = sample().take_tensors("supernet");
+        let mut files = Vec::new();
+        for _ in 0..10 {
+            // A hash map's order is drawn anew for each.
+            let metadata: HashMap<_, _> =
+                (0..9).map(|i| (format!("key {i}"), format!("\"{i}\""))).collect();
+            write_weights(&path, &tensors, metadata.clone()).unwrap();
+            assert_eq!(read_weights(&path).unwrap(), (tensors.clone(), metadata));
+            files.push(fs::read(&path).unwrap());
+        }
+        assert!(files.iter().all(|file| *file == files[0]));
+        assert_eq!(files[0].len() % 8, 0);
     }
 
     #[test]

@@ -75,7 +75,10 @@ impl TrainError {
             Self::Data(error) => error.is_usage(),
             Self::Config(_) | Self::SmallerThanBatch { .. } => true,
             Self::Run(error) => !matches!(error, RunError::Io { .. }),
-            Self::Checkpoint(error) => matches!(error, CheckpointError::Other { .. }),
+            Self::Checkpoint(error) => matches!(
+                error,
+                CheckpointError::Other { .. } | CheckpointError::Model { .. }
+            ),
             Self::Nn(error) => matches!(error, NnError::Space(_) | NnError::Device { .. }),
             Self::NotFinite { .. } | Self::Task(_) => false,
         }

@@ -76,18 +76,27 @@ impl ModelInput {
     /// # Errors
     /// [`CheckpointError::Model`] that names both.
     pub fn check(&self, set: &DataSet) -> Result<(), CheckpointError> {
-        let differ = |what: &str, found: String, expected: String| {
+        let differ = |what: String, found: &dyn ToString, expected: &dyn ToString| {
+            let (found, expected) = (found.to_string(), expected.to_string());
             if found == expected {
                 return Ok(());
             }
             Err(CheckpointError::Model {
-                what: what.into(),
+                what,
                 found,
                 expected,
             })
         };
-        differ("channels", self.channels.to_string(), set.channels.to_string())?;
-        differ("classes", self.classes.join(", "), set.classes.join(", "))
+        differ("channels".into(), &self.channels, &set.channels)?;
+        differ(
+            "class count".into(),
+            &self.classes.len(),
+            &set.classes.len(),
+        )?;
+        for (i, (found, expected)) in self.classes.iter().zip(&set.classes).enumerate() {
+            differ(format!("class {i}"), found, expected)?;
+        }
+        Ok(())
     }
 }
 

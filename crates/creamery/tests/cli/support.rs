@@ -10,7 +10,8 @@ use serde_json::Value;
 const SIDE: usize = 28;
 
 /// A run of 48 training images and two epochs of six steps.
-pub const TINY: &str = "--data mnist:digits --epochs 2 --batch 8 --set data.validation=0.2";
+pub const TINY: &str =
+    "--data mnist:digits --batch 8 --set train.epochs=2 --set data.validation=0.2";
 
 /// What makes a search as small as that.
 pub const TINY_SEARCH: &str = "--max-macs 3M --set cream.warmup_epochs=0 --set cream.board=3 \
