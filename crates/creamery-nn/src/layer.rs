@@ -1,10 +1,9 @@
 //! A layer as data: its slots (named, shaped parameters and batch norms) and the tensors in them.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use creamery_space::LayerSpec;
 
 use crate::init;
-use crate::ops::Running;
 
 /// What a parameter is, which decides its initialisation and whether weight decay touches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +87,7 @@ fn squeeze(channels: usize, squeeze: usize) -> Vec<Slot> {
     ]
 }
 
-/// The parameters of a layer, in the order in which [`Layer::params`] and [`crate::ops`] hold them.
+/// The parameters of a layer, in the order in which they lie in [`Layer::params`].
 pub fn slots(spec: &LayerSpec) -> Vec<Slot> {
     let mut slots = Vec::new();
     match *spec {
@@ -154,17 +153,22 @@ pub fn slots(spec: &LayerSpec) -> Vec<Slot> {
 
 /// One layer of a network with its weights.
 ///
-/// Tensors are reference counted: cloning a layer shares its weights until one side replaces them.
+/// All parameters of a layer are ONE flat tensor, slot after slot: an update, an average or a gradient of
+/// a layer is then one operation on one buffer, and a fused operator takes the layer as it is. Tensors are
+/// reference counted: cloning a layer shares its weights until one side replaces them.
 #[derive(Clone, Debug)]
 pub struct Layer {
     /// Name within the network, such as `stages.1.0.3` (stage, block, candidate).
     pub name: String,
     /// What the layer computes.
     pub spec: LayerSpec,
-    /// The parameters, flat, in the order of [`slots`].
-    pub params: Vec<Tensor<1>>,
-    /// Running statistics of the batch norms, in the order of their parameters.
-    pub running: Vec<Running>,
+    /// The parameters, in the order of [`slots`].
+    pub params: Tensor<1>,
+    /// 1 where weight decay applies, 0 elsewhere; as long as `params`.
+    pub decay: Tensor<1>,
+    /// For each batch norm in turn its running mean and its unbiased running variance; `None` for layers
+    /// without batch norm.
+    pub running: Option<Tensor<1>>,
 }
 
 impl Layer {
@@ -173,43 +177,51 @@ impl Layer {
     /// Each parameter has a random stream of its own, named after it, so the values do not depend on
     /// which other layers the network has.
     pub fn new(name: &str, spec: &LayerSpec, seed: u64, device: &Device) -> Self {
-        let slots = slots(spec);
-        let params = slots
-            .iter()
-            .map(|slot| {
-                let values = init::values(slot, seed, &format!("{name}.{}", slot.name));
-                Tensor::from_data(
-                    burn::tensor::TensorData::new(values, [slot.len()]),
-                    device,
-                )
-            })
-            .collect();
-        let running = slots
-            .iter()
-            .filter(|slot| slot.kind == ParamKind::NormScale)
-            .map(|slot| Running::fresh(slot.len(), device))
-            .collect();
+        let (mut params, mut decay, mut running) = (Vec::new(), Vec::new(), Vec::new());
+        for slot in slots(spec) {
+            let name = format!("{name}.{}", slot.name);
+            params.extend(init::values(&slot, seed, &name));
+            let decays = if slot.kind.decays() { 1.0 } else { 0.0 };
+            decay.extend(std::iter::repeat_n(decays, slot.len()));
+            if slot.kind == ParamKind::NormScale {
+                running.extend(std::iter::repeat_n(0.0, slot.len()));
+                running.extend(std::iter::repeat_n(1.0, slot.len()));
+            }
+        }
         Self {
             name: name.to_owned(),
             spec: spec.clone(),
-            params,
-            running,
+            params: flat(params, device),
+            decay: flat(decay, device),
+            running: (!running.is_empty()).then(|| flat(running, device)),
         }
     }
 
-    /// The slots of this layer, one for each of its parameters.
+    /// The slots of this layer, in the order in which they lie in `params`.
     pub fn slots(&self) -> Vec<Slot> {
         slots(&self.spec)
     }
 
-    /// The names of the batch norms within the layer (`norm`, `norm1`, ..), one for each of `running`.
-    pub fn norm_names(&self) -> Vec<&'static str> {
-        slots(&self.spec)
-            .iter()
-            .filter(|slot| slot.kind == ParamKind::NormScale)
-            .map(|slot| slot.name.trim_end_matches(".weight"))
-            .collect()
+    /// Name (`norm`, `norm1`, ..) and channels of each batch norm, in the order in which they lie in
+    /// `running`.
+    pub fn norms(&self) -> Vec<(&'static str, usize)> {
+        norms(&self.spec)
     }
+}
+
+/// Name and channels of each batch norm of a layer.
+pub fn norms(spec: &LayerSpec) -> Vec<(&'static str, usize)> {
+    slots(spec)
+        .iter()
+        .filter(|slot| slot.kind == ParamKind::NormScale)
+        .map(|slot| (slot.name.trim_end_matches(".weight"), slot.len()))
+        .collect()
+}
+
+/// A flat tensor of host values.
+pub(crate) fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let len = values.len();
+    Tensor::from_data(TensorData::new(values, [len]), device)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The networks: layers, the supernet that holds every candidate, and the subnets cut out of it.
 //!
-//! A [`Layer`] is data: what it is ([`LayerSpec`](creamery_space::LayerSpec)), its weights as flat
-//! tensors in a fixed order, and the running statistics of its batch norms. What a layer computes is
+//! A [`Layer`] is data: what it is ([`LayerSpec`](creamery_space::LayerSpec)), its weights as one
+//! flat tensor, and the running statistics of its batch norms. What a layer computes is
 //! in [`ops`], the one place that a faster implementation replaces. A [`Subnet`] is a list of layers
 //! that runs; a [`SuperNet`] holds the shared layers and every candidate of every block, and hands out
 //! the layers of one path as a [`Subnet`] without copying a weight.
@@ -39,8 +39,8 @@ mod supernet;
 pub use burn::tensor::Device;
 pub use device::{device, device_names};
 pub use error::NnError;
-pub use layer::{Layer, ParamKind, Slot, slots};
-pub use ops::{BatchStats, Norm, Running};
+pub use layer::{Layer, ParamKind, Slot, norms, slots};
+pub use ops::Norm;
 pub use state::{NamedTensor, StateError};
-pub use subnet::{NamedParam, Output, Subnet, Tracked};
+pub use subnet::{LayerParams, Output, Subnet, Tracked};
 pub use supernet::SuperNet;

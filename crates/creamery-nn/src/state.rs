@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::Layer;
+use crate::layer::flat;
 
 /// A tensor with its name and PyTorch shape, on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,28 +54,39 @@ pub(crate) fn values(tensor: &Tensor<1>) -> Vec<f32> {
         .expect("weights are f32")
 }
 
-fn tensor(values: &[f32], device: &Device) -> Tensor<1> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
-}
-
 impl Layer {
+    /// Values that lie as this layer's parameters do (the parameters themselves, a gradient, a momentum)
+    /// parted by name.
+    pub fn part(&self, flat: &Tensor<1>) -> Vec<NamedTensor> {
+        let values = values(flat);
+        let mut rest = &values[..];
+        self.slots()
+            .into_iter()
+            .map(|slot| {
+                let (own, after) = rest.split_at(slot.len());
+                rest = after;
+                NamedTensor {
+                    name: format!("{}.{}", self.name, slot.name),
+                    shape: slot.shape,
+                    values: own.to_vec(),
+                }
+            })
+            .collect()
+    }
+
     /// Parameters and running statistics by full name.
     pub fn state(&self) -> Vec<NamedTensor> {
-        let mut state = Vec::new();
-        for (slot, param) in self.slots().iter().zip(&self.params) {
-            state.push(NamedTensor {
-                name: format!("{}.{}", self.name, slot.name),
-                shape: slot.shape.clone(),
-                values: values(param),
-            });
-        }
-        for (norm, running) in self.norm_names().iter().zip(&self.running) {
-            for (part, tensor) in [("mean", &running.mean), ("var", &running.var)] {
-                let values = values(tensor);
+        let mut state = self.part(&self.params);
+        let running = self.running.as_ref().map(values).unwrap_or_default();
+        let mut rest = &running[..];
+        for (norm, channels) in self.norms() {
+            for part in ["mean", "var"] {
+                let (own, after) = rest.split_at(channels);
+                rest = after;
                 state.push(NamedTensor {
                     name: format!("{}.{norm}.running_{part}", self.name),
-                    shape: vec![values.len()],
-                    values,
+                    shape: vec![channels],
+                    values: own.to_vec(),
                 });
             }
         }
@@ -101,23 +113,20 @@ impl Layer {
                     expected: expected.to_vec(),
                 });
             }
-            Ok(tensor(&found.values, device))
+            Ok(found.values)
         };
-        let params = self
-            .slots()
-            .iter()
-            .map(|slot| get(format!("{}.{}", self.name, slot.name), &slot.shape))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut running = Vec::with_capacity(self.running.len());
-        for (norm, old) in self.norm_names().iter().zip(&self.running) {
-            let shape = old.mean.dims();
-            running.push(crate::Running {
-                mean: get(format!("{}.{norm}.running_mean", self.name), &shape)?,
-                var: get(format!("{}.{norm}.running_var", self.name), &shape)?,
-            });
+        let (mut params, mut running) = (Vec::new(), Vec::new());
+        for slot in self.slots() {
+            params.extend(get(format!("{}.{}", self.name, slot.name), &slot.shape)?);
         }
-        self.params = params;
-        self.running = running;
+        for (norm, channels) in self.norms() {
+            for part in ["mean", "var"] {
+                let name = format!("{}.{norm}.running_{part}", self.name);
+                running.extend(get(name, &[channels])?);
+            }
+        }
+        self.params = flat(params, device);
+        self.running = (!running.is_empty()).then(|| flat(running, device));
         Ok(())
     }
 }

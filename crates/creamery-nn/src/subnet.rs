@@ -1,8 +1,7 @@
 use burn::tensor::{Device, Tensor};
 use creamery_space::{Architecture, LayerSpec, Space};
 
-use crate::layer::ParamKind;
-use crate::ops::{self, BatchStats, Norm, Running};
+use crate::ops::{self, Norm};
 use crate::state::{self, NamedTensor};
 use crate::{Layer, NnError};
 
@@ -25,8 +24,8 @@ pub struct Output {
     pub logits: Tensor<2>,
     /// The last feature map, `[images, height, width, channels]`.
     pub last_map: Tensor<4>,
-    /// With [`Norm::Batch`]: the statistics of each layer's batch norms, layer by layer.
-    pub stats: Vec<Vec<BatchStats>>,
+    /// With [`Norm::Batch`]: the batch's statistics, layer by layer, in the layout of [`Layer::running`].
+    pub stats: Vec<Option<Tensor<1>>>,
 }
 
 impl Output {
@@ -36,14 +35,14 @@ impl Output {
     }
 }
 
-/// A parameter of a network by name.
+/// The parameters of one layer, to be updated.
 #[derive(Debug)]
-pub struct NamedParam<'a> {
-    /// Full name, such as `head.conv.weight`.
-    pub name: String,
-    /// What it is, which decides whether weight decay applies.
-    pub kind: ParamKind,
-    /// Its values, flat.
+pub struct LayerParams<'a> {
+    /// Name of the layer, such as `stages.1.0.3`.
+    pub name: &'a str,
+    /// 1 where weight decay applies, 0 elsewhere.
+    pub decay: &'a Tensor<1>,
+    /// All values, flat.
     pub value: &'a mut Tensor<1>,
 }
 
@@ -59,8 +58,8 @@ impl Tracked {
         &self.net
     }
 
-    /// Gradients of a scalar loss, one for each parameter in the order of [`Subnet::params_mut`].
-    /// A parameter that the loss does not depend on has gradient 0.
+    /// Gradients of a scalar loss, one flat tensor for each layer. A layer that the loss does not depend on
+    /// has gradient 0.
     ///
     /// The graph of the loss is consumed.
     pub fn gradients(&self, loss: &Tensor<1>) -> Vec<Tensor<1>> {
@@ -68,8 +67,8 @@ impl Tracked {
         self.net
             .layers
             .iter()
-            .flat_map(|layer| &layer.params)
-            .map(|leaf| {
+            .map(|layer| {
+                let leaf = &layer.params;
                 leaf.grad_remove(&mut grads)
                     .unwrap_or_else(|| Tensor::zeros(leaf.dims(), &leaf.device().inner()))
             })
@@ -140,21 +139,17 @@ impl Subnet {
         let mut x = images;
         let mut stats = Vec::new();
         for layer in trunk {
-            let (y, seen) =
-                ops::feature_map(&layer.spec, x, &layer.params, &layer.running, norm);
+            let running = layer.running.as_ref();
+            let (y, seen) = ops::feature_map(&layer.spec, x, &layer.params, running, norm);
             x = y;
             stats.push(seen);
         }
         let last_map = x.clone();
-        let mut features = ops::head(x, head.params[0].clone(), head.params[1].clone());
+        let mut features = ops::head(x, &head.params);
         if let Some(mask) = mask {
             features = features * mask;
         }
-        let logits = ops::linear(
-            features,
-            classifier.params[0].clone(),
-            classifier.params[1].clone(),
-        );
+        let logits = ops::linear(features, &classifier.params);
         Output {
             logits,
             last_map,
@@ -173,38 +168,28 @@ impl Subnet {
     /// The same network with every parameter a leaf of a new gradient graph.
     pub fn tracked(&self) -> Tracked {
         let mut net = self.clone();
-        for param in net.layers.iter_mut().flat_map(|layer| &mut layer.params) {
-            *param = param.clone().autodiff().require_grad();
+        for layer in &mut net.layers {
+            layer.params = layer.params.clone().autodiff().require_grad();
         }
         Tracked { net }
     }
 
-    /// The parameters by name, in the order of the layers and their slots.
-    pub fn params_mut(&mut self) -> impl Iterator<Item = NamedParam<'_>> {
-        self.layers.iter_mut().flat_map(|layer| {
-            let slots = layer.slots();
-            let name = &layer.name;
-            layer
-                .params
-                .iter_mut()
-                .zip(slots)
-                .map(move |(value, slot)| NamedParam {
-                    name: format!("{name}.{}", slot.name),
-                    kind: slot.kind,
-                    value,
-                })
+    /// The parameters, layer by layer.
+    pub fn params_mut(&mut self) -> impl Iterator<Item = LayerParams<'_>> {
+        self.layers.iter_mut().map(|layer| LayerParams {
+            name: &layer.name,
+            decay: &layer.decay,
+            value: &mut layer.params,
         })
     }
 
     /// Moves the running statistics towards those of a batch: `(1 - momentum) old + momentum new`,
     /// variances unbiased, as PyTorch does.
-    pub fn absorb(&mut self, stats: &[Vec<BatchStats>], momentum: f64) {
-        for (running, seen) in self.norms_mut().zip(stats.iter().flatten()) {
-            let mix = |old: &Tensor<1>, new: Tensor<1>| {
-                old.clone() * (1.0 - momentum) + new * momentum
-            };
-            running.mean = mix(&running.mean, seen.mean.clone());
-            running.var = mix(&running.var, seen.unbiased_var());
+    pub fn absorb(&mut self, stats: &[Option<Tensor<1>>], momentum: f64) {
+        for (layer, seen) in self.layers.iter_mut().zip(stats) {
+            if let (Some(running), Some(seen)) = (&mut layer.running, seen) {
+                *running = running.clone() * (1.0 - momentum) + seen.clone() * momentum;
+            }
         }
     }
 
@@ -219,22 +204,15 @@ impl Subnet {
         &mut self,
         batches: impl IntoIterator<Item = Tensor<4>>,
     ) -> Result<(), NnError> {
-        let mut sums: Vec<Running> = Vec::new();
+        let mut sums: Vec<Option<Tensor<1>>> = Vec::new();
         let mut count = 0.0;
         for batch in batches {
             let seen = self.forward(batch, Norm::Batch).stats;
-            let seen = seen.iter().flatten();
             if sums.is_empty() {
-                sums = seen
-                    .map(|s| Running {
-                        mean: s.mean.clone(),
-                        var: s.unbiased_var(),
-                    })
-                    .collect();
+                sums = seen;
             } else {
-                for (sum, s) in sums.iter_mut().zip(seen) {
-                    sum.mean = sum.mean.clone() + s.mean.clone();
-                    sum.var = sum.var.clone() + s.unbiased_var();
+                for (sum, seen) in sums.iter_mut().zip(seen) {
+                    *sum = sum.take().zip(seen).map(|(sum, seen)| sum + seen);
                 }
             }
             count += 1.0;
@@ -242,9 +220,10 @@ impl Subnet {
         if sums.is_empty() {
             return Err(NnError::NoCalibration);
         }
-        for (running, sum) in self.norms_mut().zip(sums) {
-            running.mean = sum.mean / count;
-            running.var = sum.var / count;
+        for (layer, sum) in self.layers.iter_mut().zip(sums) {
+            if let Some(sum) = sum {
+                layer.running = Some(sum / count);
+            }
         }
         Ok(())
     }
@@ -253,18 +232,11 @@ impl Subnet {
     /// of the same architecture.
     pub fn zip_with(&mut self, other: &Subnet, f: impl Fn(Tensor<1>, Tensor<1>) -> Tensor<1>) {
         for (own, other) in self.layers.iter_mut().zip(&other.layers) {
-            for (own, other) in own.params.iter_mut().zip(&other.params) {
-                *own = f(own.clone(), other.clone());
-            }
-            for (own, other) in own.running.iter_mut().zip(&other.running) {
-                own.mean = f(own.mean.clone(), other.mean.clone());
-                own.var = f(own.var.clone(), other.var.clone());
+            own.params = f(own.params.clone(), other.params.clone());
+            if let (Some(running), Some(other)) = (&mut own.running, &other.running) {
+                *running = f(running.clone(), other.clone());
             }
         }
-    }
-
-    fn norms_mut(&mut self) -> impl Iterator<Item = &mut Running> {
-        self.layers.iter_mut().flat_map(|layer| &mut layer.running)
     }
 
     /// All weights and running statistics by name.

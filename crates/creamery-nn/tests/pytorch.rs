@@ -1,9 +1,7 @@
 //! One path of a supernet against PyTorch: logits, loss, every named gradient, running statistics.
 
-mod support;
-
 use creamery_nn::{Device, Norm, Subnet, loss};
-use support::{Fixture, relative, space};
+use creamery_fixtures::{Fixture, relative, space};
 
 fn path(fixture: &Fixture, device: &Device) -> Subnet {
     let architecture = fixture.architecture("choices");
@@ -45,16 +43,18 @@ fn logits_loss_and_every_gradient_are_those_of_pytorch() {
 
     let gradients = tracked.gradients(&loss);
     let zero = fixture.names("zero_gradients");
-    let names: Vec<String> = net.params_mut().map(|param| param.name).collect();
-    assert_eq!(names.len(), fixture.under("grad").len());
-    for (name, gradient) in names.iter().zip(gradients) {
-        let found = values(gradient);
-        let expected = &fixture.tensors[&format!("grad/{name}")].values;
+    let found = net.layers().iter().zip(&gradients);
+    let found: Vec<_> = found.flat_map(|(layer, flat)| layer.part(flat)).collect();
+    assert_eq!(found.len(), fixture.under("grad").len());
+    for found in found {
+        let name = found.name;
+        let expected = &fixture.tensors[&format!("grad/{name}")];
+        assert_eq!(found.shape, expected.shape);
         if zero.contains(&name.as_str()) {
-            let largest = found.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            let largest = found.values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
             assert!(largest < 1e-6, "{name}: {largest}");
         } else {
-            let error = relative(&found, expected);
+            let error = relative(&found.values, &expected.values);
             assert!(error < 1e-4, "{name}: {error}");
         }
     }

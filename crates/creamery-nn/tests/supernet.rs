@@ -1,11 +1,9 @@
 //! Paths, cutting out, putting back, calibration, states.
 
-mod support;
-
 use burn::tensor::{Distribution, Tensor};
 use creamery_nn::{Device, Norm, StateError, Subnet, SuperNet};
 use creamery_space::Architecture;
-use support::space;
+use creamery_fixtures::space;
 
 fn images(n: usize, device: &Device) -> Tensor<4> {
     Tensor::random([n, 32, 32, 3], Distribution::Normal(0.0, 1.0), device)
@@ -78,8 +76,8 @@ fn calibration_replaces_the_running_statistics_by_the_batches_own() {
     let stale = logits(&net, x.clone(), Norm::Running);
     net.calibrate([x.clone()]).unwrap();
     let calibrated = logits(&net, x.clone(), Norm::Running);
-    assert!(support::relative(&calibrated, &batch) < 0.1);
-    assert!(support::relative(&stale, &batch) > 0.2);
+    assert!(creamery_fixtures::relative(&calibrated, &batch) < 0.1);
+    assert!(creamery_fixtures::relative(&stale, &batch) > 0.2);
     assert_eq!(supernet.state(), before, "calibrating a path leaves the supernet alone");
 
     // Two batches: the average of what each alone gives.
@@ -87,8 +85,12 @@ fn calibration_replaces_the_running_statistics_by_the_batches_own() {
     let running = |batches: Vec<Tensor<4>>| {
         let mut net = net.clone();
         net.calibrate(batches).unwrap();
-        let first = &net.layers()[0].running[0];
-        [&first.mean, &first.var].map(|t| t.clone().into_data().try_into_vec::<f32>().unwrap())
+        let state = net.layers()[0].state();
+        let of = |name: &str| {
+            let found = state.iter().find(|t| t.name == format!("stem.norm.running_{name}"));
+            found.unwrap().values.clone()
+        };
+        ["mean", "var"].map(of)
     };
     let (a, b, both) = (running(vec![x.clone()]), running(vec![y.clone()]), running(vec![x, y]));
     for part in 0..2 {
@@ -131,7 +133,7 @@ fn a_parameter_that_the_loss_does_not_touch_has_gradient_zero() {
     let n = gradients.len();
     for (index, gradient) in gradients.into_iter().enumerate() {
         let sum: f32 = gradient.abs().sum().into_scalar();
-        if index >= n - 4 {
+        if index >= n - 2 {
             assert_eq!(sum, 0.0);
         }
     }

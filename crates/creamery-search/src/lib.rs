@@ -1,1 +1,60 @@
-//! Placeholder.
+//! The search: how a supernet is trained, and which of its paths wins.
+//!
+//! A method is a [`Strategy`] and a [`Selector`]. The method `cream` is [`Prioritized`], which trains one
+//! random path a step and lets the [`Board`]'s best paths teach it, and [`BoardSelector`], which takes the
+//! winner from the board. [`rho_gradient`] is how the meta network learns whom to learn from, exactly and
+//! in first order.
+//!
+//! ```
+//! use creamery_search::{SearchConfig, search};
+//! use creamery_space::Space;
+//! use creamery_train::{Layers, Outcome, RunData, RunFolder};
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let space = Space::builtin("tiny-32").unwrap();
+//! let layers = Layers { defaults: SearchConfig::defaults(&space), ..Layers::default() };
+//! let mut config: SearchConfig = layers.resolve()?;
+//! config.train.epochs = 1;
+//! # config.train.batch = 16;
+//! # config.cream.confirm_images = 16;
+//! # config.cream.calibration_images = 16;
+//!
+//! let set = RunData::open(&config.data)?;
+//! # let few: Vec<usize> = (0..64).map(|i| i * 100).collect();
+//! # let mut set = set;
+//! # set.train = set.train.subset(&few)?;
+//! let data = RunData::prepare(set, &config.data, 28, config.seed)?;
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let run = RunFolder::create(&folder.join("run"), &toml::to_string(&config)?)?;
+//! let stop = AtomicBool::new(false);
+//! match search(&config, &space, &data, &run, &mut Default::default(), &stop)? {
+//!     Outcome::Done(result) => println!("{} MACs", result.cost.macs),
+//!     Outcome::Stopped { step } => println!("stopped before step {step}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod board;
+mod config;
+mod judge;
+mod matching;
+mod meta;
+mod prioritized;
+mod result;
+mod search;
+mod selector;
+mod strategy;
+mod trainer;
+
+pub use board::{Board, Entry};
+pub use config::{BudgetSettings, CreamSettings, METHODS, SearchConfig};
+pub use judge::Judge;
+pub use matching::{Choice, MatchOn, Matching, choose};
+pub use meta::{Examples, MetaNetwork, RhoGradient, distillation_loss, rho_gradient, sigmoid};
+pub use prioritized::Prioritized;
+pub use result::{Found, Member, SearchResult};
+pub use search::search;
+pub use selector::BoardSelector;
+pub use strategy::{Selector, Strategy, Winner};
+pub use trainer::{Pass, Trainer};

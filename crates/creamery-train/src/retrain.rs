@@ -9,6 +9,7 @@ use creamery_nn::{Norm, Subnet, loss};
 use creamery_space::{Architecture, Cost, Space};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::engine::{self, Ended, Plan, Position, StepReport, Task, Timing};
 use crate::eval::{evaluate, images};
@@ -66,6 +67,34 @@ impl Default for RetrainConfig {
 }
 
 impl RetrainConfig {
+    /// The settings that a space recommends, to lie under those of the user.
+    pub fn defaults(space: &Space) -> Table {
+        let r = &space.recommended.retrain;
+        let int = |v: Option<usize>| v.map(|v| Value::Integer(v as i64));
+        let optimizer = r.optimizer.map(|optimizer| match optimizer {
+            creamery_space::Optimizer::Sgd => "sgd",
+            creamery_space::Optimizer::Rmsprop => "rmsprop",
+        });
+        let known = |entries: Vec<(&str, Option<Value>)>| -> Table {
+            let known = entries.into_iter();
+            known.filter_map(|(k, v)| Some((k.to_owned(), v?))).collect()
+        };
+        let train = known(vec![
+            ("epochs", int(r.epochs)),
+            ("batch", int(r.batch)),
+            ("lr", r.lr.map(Value::Float)),
+            ("optimizer", optimizer.map(|name| Value::String(name.into()))),
+            ("weight_decay", r.weight_decay.map(Value::Float)),
+            ("lr_warmup_epochs", r.warmup_epochs.map(|v| Value::Float(v as f64))),
+            ("decay", Some(Value::String("cosine".into()))),
+        ]);
+        known(vec![
+            ("train", Some(Value::Table(train))),
+            ("dropout", r.dropout.map(Value::Float)),
+            ("ema", r.ema.map(Value::Float)),
+        ])
+    }
+
     /// Refuses values that no retraining can have.
     ///
     /// # Errors

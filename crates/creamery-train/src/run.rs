@@ -49,11 +49,14 @@ impl RunError {
 
 /// The folder of one run, held by this process.
 ///
-///     run.toml       the whole configuration, defaults resolved
-///     metrics.jsonl  the events, one a line
-///     board.json     the prioritized board (searches)
-///     checkpoint/    all that the next step depends on
-///     model.safetensors, result.json   what came out
+/// ```text
+/// run.toml           the whole configuration, defaults resolved
+/// metrics.jsonl      the events, one a line
+/// board.json         the prioritized board (searches)
+/// checkpoint/        all that the next step depends on
+/// model.safetensors  the network that came out
+/// result.json        what is to be said of it
+/// ```
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,

@@ -1,12 +1,9 @@
 //! Ten SGD steps of one path, and the optimizers alone, against PyTorch and timm.
 
-#[path = "../../creamery-nn/tests/support/mod.rs"]
-mod support;
-
 use burn::tensor::{Tensor, TensorData};
-use creamery_nn::{Device, NamedParam, Norm, ParamKind, Subnet, loss};
+use creamery_nn::{Device, LayerParams, Norm, Subnet, loss};
 use creamery_train::optim::{Optimizer, OptimizerKind, OptimizerSettings, clip_global_norm};
-use support::{Fixture, relative, space};
+use creamery_fixtures::{Fixture, relative, space};
 
 #[test]
 fn ten_steps_of_sgd_have_the_losses_of_pytorch() {
@@ -81,15 +78,16 @@ fn optimizers_are_those_of_pytorch_and_timm() {
             Tensor::<1>::from_data(TensorData::new(values, [len]), &device)
         };
         let mut value = tensor(list(&data["initial"]));
+        let decay = value.ones_like();
         let lrs: Vec<f64> = serde_json::from_value(data["lr"].clone()).unwrap();
         for (step, lr) in lrs.iter().enumerate() {
-            let param = NamedParam {
-                name: "p".into(),
-                kind: ParamKind::Linear,
+            let layer = LayerParams {
+                name: "p",
+                decay: &decay,
                 value: &mut value,
             };
             let gradient = tensor(list(&data["gradients"][step]));
-            optimizer.step(std::iter::once(param), vec![gradient], *lr);
+            optimizer.step(std::iter::once(layer), vec![gradient], *lr);
             let found: Vec<f32> = value.clone().into_data().try_into_vec().unwrap();
             let error = relative(&found, &list(&data["values"][step]));
             assert!(error < 1e-5, "{case}, step {step}: {error}");

@@ -6,18 +6,19 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::Tensor;
 use creamery_space::{Activation, LayerSpec};
 
-use super::{BatchStats, NORM_EPSILON, Norm, Running};
+use super::{NORM_EPSILON, Norm};
+use crate::slots;
 
 /// See [`super::feature_map`].
 pub fn feature_map(
     spec: &LayerSpec,
     x: Tensor<4>,
-    params: &[Tensor<1>],
-    running: &[Running],
+    params: &Tensor<1>,
+    running: Option<&Tensor<1>>,
     norm: Norm,
-) -> (Tensor<4>, Vec<BatchStats>) {
+) -> (Tensor<4>, Option<Tensor<1>>) {
     let mut norms = Norms::new(norm, running);
-    let mut params = params.iter().cloned();
+    let mut params = split(spec, params).into_iter();
     let mut next = || params.next().expect("one tensor for each slot of the layer");
     let y = match *spec {
         LayerSpec::ConvNorm {
@@ -73,19 +74,40 @@ pub fn feature_map(
             panic!("{spec:?} does not yield a feature map")
         }
     };
-    (y, norms.seen)
+    (y, norms.seen())
 }
 
 /// See [`super::head`].
-pub fn head(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<2> {
-    silu(linear(pool(x), weight, bias))
+pub fn head(x: Tensor<4>, params: &Tensor<1>) -> Tensor<2> {
+    silu(linear(pool(x), params))
 }
 
 /// See [`super::linear`].
-pub fn linear(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<2> {
+pub fn linear(x: Tensor<2>, params: &Tensor<1>) -> Tensor<2> {
+    let features = x.dims()[1];
+    let outputs = params.dims()[0] / (features + 1);
+    let weight = params.clone().slice([0..outputs * features]);
+    let bias = params.clone().slice([outputs * features..outputs * (features + 1)]);
+    affine(x, weight, bias)
+}
+
+fn affine(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<2> {
     let [_, features] = x.dims();
     let [outputs] = bias.dims();
     x.matmul(weight.reshape([outputs, features]).transpose()) + bias.reshape([1, outputs])
+}
+
+/// The parameters of a layer, one tensor for each slot.
+fn split(spec: &LayerSpec, params: &Tensor<1>) -> Vec<Tensor<1>> {
+    let mut start = 0;
+    slots(spec)
+        .iter()
+        .map(|slot| {
+            let range = start..start + slot.len();
+            start = range.end;
+            params.clone().slice([range])
+        })
+        .collect()
 }
 
 /// Global average pool: `[n, h, w, c]` to `[n, c]`.
@@ -137,50 +159,60 @@ fn conv(x: Tensor<4>, weight: Tensor<4>, stride: usize, groups: usize) -> Tensor
 
 fn squeeze_excite(x: Tensor<4>, [rw, rb, ew, eb]: [Tensor<1>; 4]) -> Tensor<4> {
     let [n, _, _, c] = x.dims();
-    let gate = linear(relu(linear(pool(x.clone()), rw, rb)), ew, eb);
+    let gate = affine(relu(affine(pool(x.clone()), rw, rb)), ew, eb);
     let gate = (gate + 3.0).clamp(0.0, 6.0) / 6.0;
     x * gate.reshape([n, 1, 1, c])
 }
 
 /// The batch norms of one layer, in turn.
-struct Norms<'a> {
+struct Norms {
     norm: Norm,
-    running: std::slice::Iter<'a, Running>,
-    seen: Vec<BatchStats>,
+    running: Option<Tensor<1>>,
+    /// Where the next batch norm's running statistics begin.
+    start: usize,
+    seen: Vec<Tensor<1>>,
 }
 
-impl<'a> Norms<'a> {
-    fn new(norm: Norm, running: &'a [Running]) -> Self {
+impl Norms {
+    fn new(norm: Norm, running: Option<&Tensor<1>>) -> Self {
         Self {
             norm,
-            running: running.iter(),
-            seen: Vec::with_capacity(running.len()),
+            running: running.cloned(),
+            start: 0,
+            seen: Vec::new(),
         }
     }
 
     fn apply(&mut self, x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<4> {
         let [n, h, w, c] = x.dims();
+        let count = n * h * w;
         let row = |t: Tensor<1>| t.reshape([1, c]);
-        let x = x.reshape([n * h * w, c]);
-        let running = self.running.next().expect("one entry for each batch norm");
+        let x = x.reshape([count, c]);
         let (centred, var) = match self.norm {
             Norm::Batch => {
                 let mean = x.clone().mean_dim(0);
                 let centred = x - mean.clone();
                 let var = centred.clone().square().mean_dim(0);
-                self.seen.push(BatchStats {
-                    mean: mean.inner().reshape([c]),
-                    var: var.clone().inner().reshape([c]),
-                    count: n * h * w,
-                });
+                self.seen.push(mean.inner().reshape([c]));
+                // One value has no unbiased variance; its biased one, 0, stands in.
+                let unbiased = count as f64 / (count as f64 - 1.0).max(1.0);
+                self.seen.push(var.clone().inner().reshape([c]) * unbiased);
                 (centred, var)
             }
-            Norm::Running => (
-                x - row(running.mean.clone()),
-                row(running.var.clone()),
-            ),
+            Norm::Running => {
+                let running = self.running.clone().expect("the layer has batch norms");
+                let start = self.start;
+                self.start += 2 * c;
+                let mean = running.clone().slice([start..start + c]);
+                let var = running.slice([start + c..start + 2 * c]);
+                (x - row(mean), row(var))
+            }
         };
         let gain = (var + NORM_EPSILON).sqrt().recip() * row(scale);
         (centred * gain + row(shift)).reshape([n, h, w, c])
+    }
+
+    fn seen(self) -> Option<Tensor<1>> {
+        (!self.seen.is_empty()).then(|| Tensor::cat(self.seen, 0))
     }
 }

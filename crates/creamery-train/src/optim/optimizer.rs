@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use creamery_nn::{NamedParam, NamedTensor, StateError};
+use creamery_nn::{LayerParams, NamedTensor, StateError};
 use serde::{Deserialize, Serialize};
 
 /// Which update rule.
@@ -53,10 +53,10 @@ impl OptimizerSettings {
     }
 }
 
-/// An optimizer with its state, one entry per parameter that it has updated.
+/// An optimizer with its state, one entry per layer that it has updated.
 ///
-/// State is kept by parameter name, so one optimizer serves a supernet whose steps touch different
-/// paths: a parameter that is not on a step's path keeps its momentum untouched.
+/// State is kept by the layer's name, so one optimizer serves a supernet whose steps touch different
+/// paths: a layer that is not on a step's path keeps its momentum untouched.
 ///
 /// SGD: `buf = momentum buf + g`, `p -= lr (g + momentum buf)` with Nesterov, `p -= lr buf` without.
 ///
@@ -85,10 +85,10 @@ impl Optimizer {
         }
     }
 
-    /// Updates `params` with `grads`, one for each in the same order.
+    /// Updates layers with their gradients, one for each in the same order.
     pub fn step<'a>(
         &mut self,
-        params: impl Iterator<Item = NamedParam<'a>>,
+        layers: impl Iterator<Item = LayerParams<'a>>,
         grads: Vec<Tensor<1>>,
         lr: f64,
     ) {
@@ -100,13 +100,13 @@ impl Optimizer {
             epsilon,
             weight_decay,
         } = self.settings;
-        for (param, grad) in params.zip(grads) {
-            let grad = if weight_decay != 0.0 && param.kind.decays() {
-                grad + param.value.clone() * weight_decay
+        for (layer, grad) in layers.zip(grads) {
+            let grad = if weight_decay != 0.0 {
+                grad + layer.value.clone() * layer.decay.clone() * weight_decay
             } else {
                 grad
             };
-            let old = self.state.remove(&param.name);
+            let old = self.state.remove(layer.name);
             let (state, change) = match kind {
                 OptimizerKind::Sgd => {
                     let buffer = match old {
@@ -143,8 +143,8 @@ impl Optimizer {
                     (state, buffer)
                 }
             };
-            *param.value = param.value.clone() - change;
-            self.state.insert(param.name, state);
+            *layer.value = layer.value.clone() - change;
+            self.state.insert(layer.name.to_owned(), state);
         }
     }
 
@@ -175,7 +175,7 @@ impl Optimizer {
     /// Replaces the state by one that [`state`](Self::state) gave.
     ///
     /// # Errors
-    /// [`StateError::Missing`] if a parameter has a part of its state but not the whole.
+    /// [`StateError::Missing`] if a layer has a part of its state but not the whole.
     pub fn load(&mut self, tensors: Vec<NamedTensor>, device: &Device) -> Result<(), StateError> {
         let mut parts: BTreeMap<String, Tensor<1>> = tensors
             .into_iter()

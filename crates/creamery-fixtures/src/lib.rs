@@ -1,4 +1,12 @@
-//! The committed PyTorch fixtures.
+//! For tests: the numbers that PyTorch computed, from the folder `fixtures` of the workspace.
+//!
+//! ```
+//! use creamery_fixtures::Fixture;
+//!
+//! let fixture = Fixture::read("supernet_path");
+//! assert_eq!(fixture.tensors["logits"].shape, [6, 7]);
+//! assert!(fixture.number("loss") > 0.0);
+//! ```
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,13 +16,20 @@ use creamery_nn::{Device, NamedTensor};
 use creamery_space::{Architecture, Space};
 use safetensors::{Dtype, SafeTensors};
 
+/// One fixture: scalars, tensors by key, labels by key.
+///
+/// Everything panics on what is not there: a fixture is committed, and a test that cannot read it must fail.
 pub struct Fixture {
+    /// The scalars and settings.
     pub json: serde_json::Value,
+    /// The f32 tensors by key, such as `grad/stem.conv.weight`; their names are without the prefix.
     pub tensors: BTreeMap<String, NamedTensor>,
+    /// The integer tensors by key.
     pub labels: BTreeMap<String, Vec<usize>>,
 }
 
 impl Fixture {
+    /// Reads `NAME.json` and `NAME.safetensors`.
     pub fn read(name: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
         let json = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
@@ -65,20 +80,24 @@ impl Fixture {
             .permute([0, 2, 3, 1])
     }
 
+    /// A scalar.
     pub fn number(&self, key: &str) -> f64 {
         self.json[key].as_f64().unwrap()
     }
 
+    /// A list of scalars.
     pub fn numbers(&self, key: &str) -> Vec<f64> {
         let values = self.json[key].as_array().unwrap();
         values.iter().map(|v| v.as_f64().unwrap()).collect()
     }
 
+    /// A list of names.
     pub fn names(&self, key: &str) -> Vec<&str> {
         let values = self.json[key].as_array().unwrap();
         values.iter().map(|v| v.as_str().unwrap()).collect()
     }
 
+    /// A path of the fixtures' space.
     pub fn architecture(&self, key: &str) -> Architecture {
         let choices = serde_json::from_value(self.json[key].clone()).unwrap();
         Architecture::new("fixture", 32, choices)
@@ -87,7 +106,7 @@ impl Fixture {
 
 /// The space that the fixtures' supernet is drawn from.
 pub fn space() -> Space {
-    Space::from_toml(include_str!("fixture.toml"), "fixture.toml").unwrap()
+    Space::from_toml(include_str!("space.toml"), "space.toml").unwrap()
 }
 
 /// Norm of the difference relative to the norm of the expected values.

@@ -1,0 +1,221 @@
+//! The operators on the CPU: whole blocks from `creamery-kernels`, as an extension of Burn's backend.
+//!
+//! A block is one node of the gradient graph. Its forward pass keeps the raw outputs of its convolutions,
+//! its backward pass computes the rest again. Without gradients nothing is kept, and with running
+//! statistics the norms are folded.
+
+mod blocks;
+
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
+use burn::tensor::{Device, Tensor};
+use creamery_space::LayerSpec;
+
+use super::Norm;
+use blocks::{Saved, contiguous, tensor, values};
+
+/// Whether a device is the CPU that the kernels are for.
+pub fn on_cpu(device: &Device) -> bool {
+    match device.as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        DispatchDevice::Autodiff(inner) => matches!(**inner, DispatchDevice::Flex(_)),
+    }
+}
+
+/// Whether there is a fused body for a layer on a device.
+pub fn serves(device: &Device, spec: &LayerSpec) -> bool {
+    on_cpu(device) && blocks::serves(spec)
+}
+
+/// See [`super::feature_map`].
+pub fn feature_map(
+    spec: &LayerSpec,
+    x: Tensor<4>,
+    params: &Tensor<1>,
+    running: Option<&Tensor<1>>,
+    norm: Norm,
+) -> (Tensor<4>, Option<Tensor<1>>) {
+    let (x, params) = (x.into_dispatch(), params.clone().into_dispatch());
+    match (norm, running) {
+        (Norm::Running, Some(running)) => {
+            let running = running.clone().into_dispatch();
+            let y = <Dispatch as Inference>::infer(x, params, running, spec.clone());
+            (Tensor::from_dispatch(y), None)
+        }
+        _ => {
+            let (y, stats) = <Dispatch as Training>::train(x, params, spec.clone());
+            let stats: Tensor<1> = Tensor::from_dispatch(stats);
+            (Tensor::from_dispatch(y), Some(stats.inner()))
+        }
+    }
+}
+
+/// See [`super::head`].
+pub fn head(x: Tensor<4>, params: &Tensor<1>) -> Tensor<2> {
+    let (x, params) = (x.into_dispatch(), params.clone().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as Training>::head(x, params))
+}
+
+/// Operators with batch statistics, differentiable in both tensors.
+#[backend_extension(Flex, Autodiff)]
+trait Training: Backend {
+    /// A layer from feature map to feature map, and the batch's statistics, which carry no gradient.
+    fn train(
+        x: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        spec: LayerSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The head.
+    fn head(x: FloatTensor<Self>, params: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Operators with running statistics, without gradients.
+#[backend_extension(Flex)]
+trait Inference: Backend {
+    /// A layer from feature map to feature map.
+    fn infer(
+        x: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        running: FloatTensor<Self>,
+        spec: LayerSpec,
+    ) -> FloatTensor<Self>;
+}
+
+impl Training for Flex {
+    fn train(
+        x: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        spec: LayerSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (x, params) = (contiguous(x), contiguous(params));
+        let (y, shape, stats) = blocks::forward_no_grad(&spec, &x, values(&params));
+        let len = stats.len();
+        (tensor(y, &shape), tensor(stats, &[len]))
+    }
+
+    fn head(x: FloatTensor<Self>, params: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (x, params) = (contiguous(x), contiguous(params));
+        let (y, shape) = blocks::head_no_grad(&x, values(&params));
+        tensor(y, &shape)
+    }
+}
+
+impl Inference for Flex {
+    fn infer(
+        x: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        running: FloatTensor<Self>,
+        spec: LayerSpec,
+    ) -> FloatTensor<Self> {
+        let (x, params, running) = (contiguous(x), contiguous(params), contiguous(running));
+        let (y, shape) = blocks::infer(&spec, &x, values(&params), values(&running));
+        tensor(y, &shape)
+    }
+}
+
+/// What the backward pass of a layer needs. Shared, because Burn wants to clone it.
+#[derive(Clone, Debug)]
+struct State {
+    x: FloatTensor<Flex>,
+    params: FloatTensor<Flex>,
+    saved: Arc<Saved>,
+}
+
+/// The backward pass of a layer or the head.
+#[derive(Debug)]
+struct Block;
+
+impl Backward<Flex, 2> for Block {
+    type State = State;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [x, params] = ops.parents;
+        let dy = contiguous(grads.consume::<Flex>(&ops.node));
+        let State {
+            x: input,
+            params: weights,
+            saved,
+        } = ops.state;
+        let (dx, dparams) =
+            blocks::backward(&saved, &input, values(&weights), values(&dy), x.is_some());
+        if let (Some(node), Some(dx)) = (x, dx) {
+            let shape = blocks::shape(&input);
+            grads.register::<Flex>(node.id, tensor(dx, &shape));
+        }
+        if let Some(node) = params {
+            let len = dparams.len();
+            grads.register::<Flex>(node.id, tensor(dparams, &[len]));
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> Training for Autodiff<Flex, C> {
+    fn train(
+        x: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        spec: LayerSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match Block
+            .prepare::<C>([x.node(), params.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let (x, params) = (
+                    contiguous(x.into_primitive()),
+                    contiguous(params.into_primitive()),
+                );
+                let (y, shape, stats, saved) = blocks::forward(&spec, &x, values(&params));
+                let state = State {
+                    x,
+                    params,
+                    saved: Arc::new(saved),
+                };
+                let len = stats.len();
+                let stats = <FloatTensor<Self>>::new(tensor(stats, &[len]));
+                (prep.finish(state, tensor(y, &shape)), stats)
+            }
+            OpsKind::UnTracked(prep) => {
+                let (y, stats) = Flex::train(x.into_primitive(), params.into_primitive(), spec);
+                (prep.finish(y), <FloatTensor<Self>>::new(stats))
+            }
+        }
+    }
+
+    fn head(x: FloatTensor<Self>, params: FloatTensor<Self>) -> FloatTensor<Self> {
+        match Block
+            .prepare::<C>([x.node(), params.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                let (x, params) = (
+                    contiguous(x.into_primitive()),
+                    contiguous(params.into_primitive()),
+                );
+                let (y, shape, saved) = blocks::head(&x, values(&params));
+                let state = State {
+                    x,
+                    params,
+                    saved: Arc::new(saved),
+                };
+                prep.finish(state, tensor(y, &shape))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(Flex::head(x.into_primitive(), params.into_primitive()))
+            }
+        }
+    }
+}

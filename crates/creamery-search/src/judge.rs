@@ -1,0 +1,144 @@
+//! Judging paths on images that were held out of training.
+
+use burn::tensor::{Device, Tensor};
+use burn::tensor::activation::softmax;
+use creamery_data::{Loader, Pipeline, Split};
+use creamery_nn::{Norm, Subnet, loss};
+use creamery_train::event::Accuracy;
+use creamery_train::{RunData, Tally, TrainError, evaluate, images};
+use rand::seq::SliceRandom;
+
+use crate::config::CreamSettings;
+use crate::matching::MatchOn;
+use crate::meta::Examples;
+
+/// Some images on the device, with their labels.
+struct Held {
+    images: Tensor<4>,
+    labels: Vec<usize>,
+}
+
+/// Calibrates and scores paths, and knows the anchor images.
+pub struct Judge {
+    /// Training images, without augmentation, for batch-norm calibration.
+    calibration: Vec<Tensor<4>>,
+    /// Held-out images that confirm a path.
+    confirm: Vec<Held>,
+    /// Held-out images that every phi is computed on.
+    anchors: Tensor<4>,
+    match_on: MatchOn,
+    validation: Split,
+    pipeline: Pipeline,
+    batch: usize,
+    workers: usize,
+    device: Device,
+}
+
+impl Judge {
+    /// Draws the images of each kind from the run's data, by `seed`.
+    ///
+    /// # Errors
+    /// If the images cannot be read.
+    pub fn new(
+        data: &RunData,
+        validation: &Split,
+        settings: &CreamSettings,
+        batch: usize,
+        workers: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let draw = |split: &Split, purpose: &str, count: usize| {
+            let mut indices: Vec<usize> = (0..split.len()).collect();
+            indices.shuffle(&mut creamery_rng::stream(seed, purpose, 0));
+            indices.truncate(count.max(1));
+            split.subset(&indices)
+        };
+        let load = |split: Split| -> Result<Vec<Held>, TrainError> {
+            Loader::evaluation(&split, &data.pipeline, batch, workers)?
+                .map(|held| {
+                    let held = held?;
+                    Ok(Held {
+                        images: images(&held, device),
+                        labels: held.labels,
+                    })
+                })
+                .collect()
+        };
+        let calibration = draw(&data.train, "calibration", settings.calibration_images)?;
+        let confirm = draw(validation, "confirm", settings.confirm_images)?;
+        let anchors = draw(validation, "anchors", settings.anchors)?;
+        let anchors = load(anchors)?.into_iter().map(|held| held.images).collect();
+        Ok(Self {
+            calibration: load(calibration)?.into_iter().map(|h| h.images).collect(),
+            confirm: load(confirm)?,
+            anchors: Tensor::cat(anchors, 0),
+            match_on: settings.match_on,
+            validation: validation.clone(),
+            pipeline: data.pipeline.clone(),
+            batch,
+            workers,
+            device: device.clone(),
+        })
+    }
+
+    /// The path with batch norms calibrated on training images.
+    ///
+    /// # Errors
+    /// None in a judge that was made: there are calibration images.
+    pub fn calibrated(&self, mut path: Subnet) -> Result<Subnet, TrainError> {
+        path.calibrate(self.calibration.iter().cloned())?;
+        Ok(path)
+    }
+
+    /// Top-1 of the calibrated path on the held-out images that confirm, in percent.
+    ///
+    /// # Errors
+    /// See [`calibrated`](Self::calibrated).
+    pub fn confirm(&self, path: Subnet) -> Result<f64, TrainError> {
+        let path = self.calibrated(path)?;
+        let mut tally = Tally::default();
+        for held in &self.confirm {
+            let output = path.forward(held.images.clone(), Norm::Running);
+            tally.add(&output.logits, &held.labels);
+        }
+        Ok(tally.accuracy().top1)
+    }
+
+    /// Accuracy of the calibrated path on the whole validation split, and the path.
+    ///
+    /// # Errors
+    /// If the images cannot be read.
+    pub fn validate(&self, path: Subnet) -> Result<(Accuracy, Subnet), TrainError> {
+        let path = self.calibrated(path)?;
+        let accuracy = evaluate(
+            &path,
+            &self.validation,
+            &self.pipeline,
+            self.batch,
+            self.workers,
+            &self.device,
+        )?;
+        Ok((accuracy, path))
+    }
+
+    /// phi: what the path says of the anchors, with their own batch statistics, flat. No running
+    /// statistics are touched.
+    pub fn phi(&self, path: &Subnet) -> Vec<f32> {
+        let output = path.forward(self.anchors.clone(), Norm::Batch);
+        let phi = match self.match_on {
+            MatchOn::Logits => softmax(output.logits, 1),
+            MatchOn::Features => output.features(),
+        };
+        phi.into_data().try_into_vec().expect("networks are f32")
+    }
+
+    /// A batch of held-out images for the `n`-th lesson of the meta network, in turn.
+    pub fn lesson(&self, n: u64, classes: usize) -> Examples {
+        let held = &self.confirm[(n % self.confirm.len() as u64) as usize];
+        Examples {
+            images: held.images.clone(),
+            targets: loss::smoothed_targets(&held.labels, classes, 0.0, &self.device),
+        }
+    }
+}
