@@ -15,7 +15,7 @@ pub fn rounded_count(count: u64) -> String {
         return format_count(count);
     }
     let digits = count.ilog10() + 1;
-    let step = 10u64.pow(digits.saturating_sub(if digits % 3 == 0 { 4 } else { 3 }));
+    let step = 10u64.pow(digits.saturating_sub(if digits.is_multiple_of(3) { 4 } else { 3 }));
     // Near the largest number rounding up would overflow.
     format_count(count.saturating_add(step / 2) / step * step)
 }

@@ -247,5 +247,11 @@ mod tests {
         let text = terminal.contents();
         assert!(!text.contains("100%"), "{text}");
         assert!(text.contains("epoch 2/2  loss"), "{text}");
+        // What follows the last step can still say something.
+        progress.observe(&Event::Warning {
+            message: "a bucket has no winner".into(),
+        });
+        let text = terminal.contents();
+        assert!(text.contains("warning: a bucket has no winner"), "{text}");
     }
 }

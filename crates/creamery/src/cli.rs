@@ -27,6 +27,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Print one JSON object on standard output; everything else goes to standard error
     #[arg(long, global = true)]

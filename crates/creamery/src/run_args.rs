@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 /// What every training takes.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Data and training [defaults: what the space recommends]")]
 pub(crate) struct RunArgs {
     /// Images: fashion-mini (built in), fashion-mnist[:DIR], mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR
     #[arg(long, value_name = "D")]
@@ -28,16 +29,16 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
     /// The run's folder [default: a new one below runs/]
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = "Run", long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the run in --out, where it was stopped or killed
-    #[arg(long, requires = "out")]
+    #[arg(help_heading = "Run", long, requires = "out")]
     pub resume: bool,
     /// Read settings from a TOML file; the run.toml of any run is one
-    #[arg(short, long, value_name = "FILE.toml")]
+    #[arg(help_heading = "Run", short, long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
     /// Change one setting, such as train.lr=0.05; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(help_heading = "Run", long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 }
 

@@ -20,7 +20,7 @@ use crate::run_args::{RunArgs, at};
 use crate::shell::quoted;
 
 /// Settings that the state of a run depends on, so that going on with others would train something else.
-const FIXED: [&str; 8] = [
+const FIXED: [&str; 9] = [
     "method",
     "seed",
     "resolution",
@@ -28,6 +28,7 @@ const FIXED: [&str; 8] = [
     "cream",
     "init",
     "train.batch",
+    "train.optimizer",
     "data.validation",
 ];
 
@@ -127,7 +128,7 @@ impl Previous {
         self.run.file(name)
     }
 
-    /// The result, if the run is finished and no further epochs are asked for.
+    /// The result, if the run is finished and the command changes nothing about it.
     ///
     /// # Errors
     /// If the result is damaged.
@@ -136,8 +137,7 @@ impl Previous {
         config: &impl Serialize,
     ) -> Result<Option<R>, CommandError> {
         let path = self.run.file("result.json");
-        let epochs = |config: &Table| at(config, "train.epochs").cloned();
-        if !path.exists() || epochs(&self.config) != epochs(&table(config)) {
+        if !path.exists() || self.config != table(config) {
             return Ok(None);
         }
         crate::arch::parse(&path, &read(&path)?).map(Some)
@@ -164,34 +164,22 @@ impl Previous {
     }
 
     fn check_settings(&self, config: &Table) -> Result<(), CommandError> {
-        let text = |value: Option<&Value>| value.map_or("none".to_owned(), ToString::to_string);
-        for key in FIXED {
-            let (before, now) = (at(&self.config, key), at(config, key));
-            if before == now {
-                continue;
-            }
-            let told = match (before, now) {
-                (Some(Value::Table(before)), Some(Value::Table(now))) => {
-                    let differs = before
-                        .keys()
-                        .chain(now.keys())
-                        .find(|k| before.get(*k) != now.get(*k));
-                    let inner = differs.map_or("", String::as_str);
-                    (
-                        format!("{key}.{inner}"),
-                        text(before.get(inner)),
-                        text(now.get(inner)),
-                    )
-                }
-                _ => (key.to_owned(), text(before), text(now)),
-            };
-            let (key, before, now) = told;
-            return Err(CommandError::Usage(format!(
-                "`{}` was started with `{key}` {before}, which cannot become {now}: resume without changing it, or start a new run with another --out",
-                self.run.path().display(),
-            )));
-        }
-        Ok(())
+        let differs = FIXED
+            .iter()
+            .find_map(|key| difference(&self.config, config, key));
+        let epochs = |config: &Table| at(config, "train.epochs").and_then(Value::as_integer);
+        // Steps beyond a shorter plan cannot be undone.
+        let fewer = epochs(config) < epochs(&self.config);
+        let Some(key) = differs.or(fewer.then(|| "train.epochs".to_owned())) else {
+            return Ok(());
+        };
+        let text = |config| at(config, &key).map_or("none".to_owned(), ToString::to_string);
+        Err(CommandError::Usage(format!(
+            "`{}` was started with `{key}` {}, which cannot become {}: resume without changing it, or start a new run with another --out",
+            self.run.path().display(),
+            text(&self.config),
+            text(config),
+        )))
     }
 
     /// The engine compares fingerprints as well; here the names are known.
@@ -224,6 +212,17 @@ impl Previous {
             .into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// The first setting at or below `key` that differs.
+fn difference(before: &Table, now: &Table, key: &str) -> Option<String> {
+    match (at(before, key), at(now, key)) {
+        (Some(Value::Table(old)), Some(Value::Table(new))) => {
+            let mut inner = old.keys().chain(new.keys());
+            inner.find_map(|inner| difference(before, now, &format!("{key}.{inner}")))
+        }
+        (old, new) => (old != new).then(|| key.to_owned()),
     }
 }
 

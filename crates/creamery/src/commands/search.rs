@@ -20,6 +20,9 @@ use crate::run_folder::{self, Previous, Task, Workplace};
 use crate::shell::quoted;
 
 const EXAMPLES: &str = "\
+Trains one supernet that holds every network of the space, lets the best ones teach the others, and
+hands back the winner with its weights.
+
 Examples:
   creamery search
       the built-in images, the space tiny-32, minutes on a CPU
@@ -33,11 +36,8 @@ Examples:
       a run that was stopped or killed";
 
 /// Find the best network of a space under a budget
-///
-/// Trains one supernet that holds every network of the space, lets the best ones teach the others, and
-/// hands back the winner with its weights.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, next_help_heading = "What to search for")]
 pub(crate) struct Args {
     /// The networks to search among: tiny-32, cream-224, or a TOML file
     #[arg(long, value_name = "S")]

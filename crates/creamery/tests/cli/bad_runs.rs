@@ -131,43 +131,40 @@ fn resuming_with_another_space_or_other_data() {
 #[test]
 fn resuming_with_settings_that_the_state_depends_on() {
     let place = Place::with_digits();
-    place.done(&format!("-q retrain tiny.json {TINY} --epochs 1 --out r"));
-    std::fs::remove_file(place.path("r/result.json")).unwrap();
-    for (flag, says) in [
-        ("--batch 16", "`train.batch` 8, which cannot become 16"),
-        ("--seed 5", "`seed` 0, which cannot become 5"),
-        (
-            "--set data.validation=0.1",
-            "`data.validation` 0.2, which cannot become 0.1",
-        ),
-    ] {
-        place.refused(
-            2,
-            &format!("retrain --resume --out r {flag}"),
-            &["`r` was started with", says],
-        );
-    }
+    place.done(&format!("-q retrain tiny.json {TINY} --out r"));
     let other = r#"{"space": "tiny-32", "resolution": 28, "choices": [[1], [0], [0]]}"#;
     place.write("other.json", other);
-    place.refused(
-        2,
-        "retrain other.json --resume --out r",
-        &["tiny-32@28:0/0/0", "tiny-32@28:1/0/0"],
-    );
-    place.done("-q retrain tiny.json --resume --out r");
+    // Whether the run is finished or not.
+    for finished in [true, false] {
+        for (flag, says) in [
+            ("--batch 16", "`train.batch` 8, which cannot become 16"),
+            ("--seed 5", "`seed` 0, which cannot become 5"),
+            (
+                "--set data.validation=0.1",
+                "`data.validation` 0.2, which cannot become 0.1",
+            ),
+            ("--set train.optimizer=rmsprop", "`train.optimizer` \"sgd\""),
+            ("--epochs 1", "`train.epochs` 2, which cannot become 1"),
+        ] {
+            let line = format!("retrain --resume --out r {flag}");
+            place.refused(2, &line, &["`r` was started with", says]);
+        }
+        let line = "retrain other.json --resume --out r";
+        place.refused(2, line, &["tiny-32@28:0/0/0", "tiny-32@28:1/0/0"]);
+        if finished {
+            std::fs::remove_file(place.path("r/result.json")).unwrap();
+        }
+    }
+    place.done("-q retrain tiny.json --resume --out r --set data.workers=2");
 
-    place.done(&format!(
-        "-q search {TINY} {TINY_SEARCH} --epochs 1 --out s"
-    ));
-    std::fs::remove_file(place.path("s/result.json")).unwrap();
+    place.done(&format!("-q search {TINY} {TINY_SEARCH} --out s"));
+    let says = ["`budget.max_macs` 3000000, which cannot become 4000000"];
+    place.refused(2, "search --resume --out s --max-macs 4M", &says);
+    let says = ["`resolution` none, which cannot become 32"];
+    place.refused(2, "search --resume --out s --resolution 32", &says);
     place.refused(
         2,
-        "search --resume --out s --max-macs 4M",
-        &["`budget.max_macs` 3000000, which cannot become 4000000"],
-    );
-    place.refused(
-        2,
-        "search --resume --out s --resolution 32",
-        &["`resolution` none, which cannot become 32"],
+        "search --resume --out s --set cream.tau=9",
+        &["`cream.tau` 3"],
     );
 }
