@@ -4,7 +4,7 @@
 //! the process when it is dropped, so that after the first steps none is allocated, and no page of
 //! memory is touched for the first time, which costs more than the arithmetic on it.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -12,6 +12,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes to which a buffer is aligned: a cache line, which is also the widest vector.
 const ALIGNMENT: usize = 64;
+
+/// Bytes of a huge page, which large buffers ask for: a feature map is read and written from end to end, and
+/// with pages of 4 KiB the processor stops at each for its address.
+const HUGE_PAGE: usize = 1 << 21;
 
 /// The smallest buffer, in floats.
 const SMALLEST: usize = 64;
@@ -43,8 +47,31 @@ fn layout(class: usize) -> Layout {
     let bytes = class
         .checked_mul(size_of::<f32>())
         .expect("a buffer's shape was checked to be addressable");
-    Layout::from_size_align(bytes, ALIGNMENT)
+    let alignment = if bytes >= 2 * HUGE_PAGE {
+        HUGE_PAGE
+    } else {
+        ALIGNMENT
+    };
+    Layout::from_size_align(bytes, alignment)
         .expect("a buffer's shape was checked to be addressable")
+}
+
+/// Fresh memory of a size class, all zeros.
+fn allocate(class: usize) -> NonNull<f32> {
+    let layout = layout(class);
+    // SAFETY: a class is at least `SMALLEST` floats, so the size is not zero.
+    let memory = unsafe { alloc(layout) };
+    let Some(memory) = NonNull::new(memory) else {
+        handle_alloc_error(layout)
+    };
+    #[cfg(target_os = "linux")]
+    if layout.align() == HUGE_PAGE {
+        // SAFETY: the pages are ours; it is an advice, and where it is not taken nothing is lost.
+        unsafe { libc::madvise(memory.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+    }
+    // SAFETY: the memory is ours and of this size.
+    unsafe { memory.write_bytes(0, layout.size()) };
+    memory.cast()
 }
 
 /// Floats from the pool, aligned to 64 bytes; a slice to whoever has it.
@@ -65,12 +92,7 @@ impl Buffer {
         let idle = free().get_mut(&class).and_then(Vec::pop);
         let at = match idle {
             Some(idle) => idle.0,
-            None => {
-                let layout = layout(class);
-                // SAFETY: a class is at least `SMALLEST` floats, so the size is not zero.
-                let memory = unsafe { alloc_zeroed(layout) };
-                NonNull::new(memory.cast()).unwrap_or_else(|| handle_alloc_error(layout))
-            }
+            None => allocate(class),
         };
         Self { at, len }
     }

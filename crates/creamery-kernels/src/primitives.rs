@@ -188,8 +188,10 @@ impl Depthwise {
         length("output", out.len(), self.output_len())?;
         isa::current().run(Forward {
             window: &self.window,
+            held: 0..self.window.height,
             input,
             taps,
+            rows: 0..self.window.out_height,
             out,
         });
         Ok(())
@@ -217,8 +219,10 @@ impl Depthwise {
         isa::current().run(InputGrad {
             window: &self.window,
             plan: &self.plan,
+            held: 0..self.window.out_height,
             slope,
             taps: &arranged,
+            rows: 0..self.window.height,
             out,
         });
         Ok(())
@@ -239,9 +243,12 @@ impl Depthwise {
         length("gradients", grads.len(), self.taps_len())?;
         isa::current().run(WeightGrad {
             window: &self.window,
+            rows: 0..self.window.out_height,
+            held: 0..self.window.height,
             input,
             zeros: &vec![0.0; self.window.padded_width() * LANES],
             slope,
+            slope_held: 0..self.window.out_height,
             slope_left: self.plan.left,
             slope_width: self.plan.padded_width,
             grads,

@@ -425,3 +425,125 @@ impl Kernel for Transpose<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Isa, isa, with_isa};
+    use proptest::prelude::*;
+    use rand::RngExt;
+
+    fn values(seed: u64, len: usize) -> Vec<f32> {
+        let mut rng = creamery_rng::stream(seed, "product tests", len as u64);
+        (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
+    }
+
+    /// Where `[row][column]` lies in blocks of 16 columns, `rows` rows each.
+    fn blocked(rows: usize, row: usize, column: usize) -> usize {
+        column / LANES * rows * LANES + row * LANES + column % LANES
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Any operands on the blocked layout, whatever the product is added to.
+        #[test]
+        fn products_equal_the_naive_one(
+            (m, n, k) in (1usize..40, 1usize..90, 1usize..50),
+            by_columns in any::<bool>(),
+            start in 0..4,
+            seed in any::<u64>(),
+        ) {
+            let (n_padded, m_padded, k_padded) =
+                (n.next_multiple_of(LANES), m.next_multiple_of(LANES), k.next_multiple_of(LANES));
+            let a = values(seed, (m * k_padded).max(m_padded * k));
+            let at = |i: usize, kk: usize| if by_columns { blocked(k, kk, i) } else { blocked(m, i, kk) };
+            let mut b = values(seed ^ 1, k * n_padded);
+            for kk in 0..k {
+                (n..n_padded).for_each(|j| b[blocked(k, kk, j)] = 0.0);
+            }
+            let (c, bias, shift) = (values(seed ^ 2, m * n_padded), values(seed ^ 3, n_padded), values(seed ^ 4, n_padded));
+            let held = values(seed ^ 5, m * n_padded);
+            for isa in Isa::available() {
+                let (mut found, mut sum, mut squares) = (c.clone(), vec![0.0; n_padded], vec![0.0; n_padded]);
+                let order = if by_columns { Order::ByColumns } else { Order::ByRows };
+                let block = if by_columns { k } else { m } * LANES;
+                let left = Left { values: a[..].into(), order, row: LANES, block };
+                let right = Right { values: b[..].into(), row: LANES, block: k * LANES, whole: true };
+                let target = Target { at: found.as_mut_ptr(), row: LANES, block: m * LANES, whole: true };
+                let start = match start {
+                    0 => Start::Zero,
+                    1 => Start::Held,
+                    2 => Start::Bias(&bias),
+                    _ => Start::Values(held[..].into()),
+                };
+                let sums = ColumnSums { shift: &shift, sum: &mut sum, squares: &mut squares };
+                // SAFETY: `found` holds m rows of all blocks, and is ours.
+                let product = unsafe { Product::new([m, n, k], left, right, target) }.start(start).sums(Some(sums));
+                with_isa(isa, || isa::current().run(product));
+                for j in 0..n {
+                    let (mut all, mut all_squares) = (0.0, 0.0);
+                    for i in 0..m {
+                        let begin = match start {
+                            Start::Zero => 0.0,
+                            Start::Held => c[blocked(m, i, j)],
+                            Start::Bias(bias) => bias[j],
+                            Start::Values(_) => held[blocked(m, i, j)],
+                        };
+                        let exact = (0..k).fold(f64::from(begin), |sum, kk| {
+                            sum + f64::from(a[at(i, kk)]) * f64::from(b[blocked(k, kk, j)])
+                        });
+                        let value = f64::from(found[blocked(m, i, j)]);
+                        prop_assert!((value - exact).abs() < 1e-5, "{isa:?} [{i}][{j}]: {value}, not {exact}");
+                        all += exact - f64::from(shift[j]);
+                        all_squares += (exact - f64::from(shift[j])).powi(2);
+                    }
+                    prop_assert!((f64::from(sum[j]) - all).abs() < 1e-3, "{isa:?} sum {j}");
+                    prop_assert!((f64::from(squares[j]) - all_squares).abs() < 1e-3 * all_squares.max(1.0), "{isa:?}");
+                }
+            }
+        }
+
+        /// Rows become packed columns, and missing rows zeros.
+        #[test]
+        fn transposing_moves_every_value(rows in 1usize..40, k in 1usize..60, seed in any::<u64>()) {
+            let from = values(seed, rows * k);
+            for isa in Isa::available() {
+                let mut to = vec![f32::NAN; rows.next_multiple_of(LANES) * k];
+                with_isa(isa, || isa::current().run(Transpose { from: &from, k, to: &mut to }));
+                for row in 0..rows.next_multiple_of(LANES) {
+                    for kk in 0..k {
+                        let exact = if row < rows { from[row * k + kk] } else { 0.0 };
+                        prop_assert_eq!(to[blocked(k, kk, row)], exact, "{:?} [{}][{}]", isa, row, kk);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the left operand is short")]
+    fn a_short_operand_is_refused() {
+        let (a, b, mut c) = ([0.0; 31], [0.0; 32], [0.0; 32]);
+        let left = Left {
+            values: a[..].into(),
+            order: Order::ByRows,
+            row: LANES,
+            block: 2 * LANES,
+        };
+        let right = Right {
+            values: b[..].into(),
+            row: LANES,
+            block: 2 * LANES,
+            whole: true,
+        };
+        let target = Target {
+            at: c.as_mut_ptr(),
+            row: LANES,
+            block: 2 * LANES,
+            whole: true,
+        };
+        // SAFETY: C holds two rows of a block.
+        unsafe { Product::new([2, 16, 16], left, right, target) };
+    }
+}

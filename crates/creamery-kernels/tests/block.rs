@@ -188,6 +188,9 @@ fn inverted_residuals_equal_the_twin_for_every_instruction_set() {
         shape(12, 3, 1, [8, 33, 8], 7, 2, 4),
         // Wide rows, and an image of more than a tile.
         shape(2, 17, 19, [3, 16, 4], 3, 1, 4),
+        // Images that go through the depthwise convolution in bands.
+        shape(1, 81, 50, [2, 8, 3], 5, 2, 2),
+        shape(2, 64, 63, [3, 5, 3], 7, 1, 3),
         // Groups without chunks.
         shape(10, 2, 3, [24, 176, 40], 3, 1, 44),
         // A projection by groups.
@@ -206,6 +209,7 @@ fn depthwise_separable_blocks_equal_the_twin_for_every_instruction_set() {
         shape(9, 6, 6, [16, 16, 16], 3, 1, 8),
         shape(3, 7, 8, [21, 21, 9], 5, 2, 5),
         shape(20, 1, 2, [40, 40, 40], 7, 1, 8),
+        shape(2, 70, 66, [5, 5, 5], 3, 1, 2),
         shape(2, 18, 15, [3, 3, 19], 3, 1, 2),
     ];
     for isa in Isa::available() {

@@ -6,12 +6,12 @@
 //! expansion's norm and weight gradient; last the gradient of x, which takes all mid channels together.
 
 use super::expansion::Expansion;
-use super::forward::source;
+use super::forward::{Source, source, source_pixels};
 use super::project::{output, output_grid};
 use super::squeeze::{self, SqueezeSlope};
 use super::{BlockGrads, BlockSaved, BlockShape, BlockWeights, ExpandGrads, check};
-use crate::depthwise::{InputGrad, InputPlan, WeightGrad, Window};
-use crate::elementwise::{Fill, FillSlope, GATE_SUMS, GateSlope, SlopeSums, Unblock};
+use crate::depthwise::{InputGrad, InputPlan, Rows, WeightGrad, Window};
+use crate::elementwise::{FillSlope, GATE_SUMS, GateSlope, SlopeSums, Unblock};
 use crate::error::{KernelError, length};
 use crate::grid::{Grid, Phase};
 use crate::isa::{self, Proof};
@@ -446,14 +446,19 @@ impl DepthwiseStep<'_> {
     fn convolve(&self, group: &Range<usize>, chunk: usize) {
         let pass = self.pass;
         let (window, shape) = (pass.window, pass.shape);
-        let (isa, outer) = (pass.isa, pass.outer);
-        let inner = window.height * window.width;
+        let isa = pass.isa;
         let size = window.kernel * window.kernel;
         let images = &pass.grid.chunks[chunk];
         let most = window.batch().min(images.len());
-        let mut input = Buffer::zeros(most * window.padded_len());
-        let mut activation = Buffer::stale(most * inner * LANES);
-        let mut slope = Buffer::zeros(most * window.out_height * self.plan.padded_width * LANES);
+        let bands = window.bands();
+        let held = || bands.iter().map(|band| &band.input);
+        let mut input = Rows::new(most, held(), window.padded_width() * LANES);
+        let mut activation = Rows::new(most, held(), window.width * LANES);
+        let mut slope = Rows::new(
+            most,
+            bands.iter().map(|band| &band.slope),
+            self.plan.padded_width * LANES,
+        );
         let zeros = Buffer::zeros(window.padded_width() * LANES);
         let mut taps = Buffer::stale(size * LANES);
         let mut arranged = Buffer::stale(self.plan.taps_len(window));
@@ -473,7 +478,6 @@ impl DepthwiseStep<'_> {
             for start in images.clone().step_by(window.batch()) {
                 let count = window.batch().min(images.end - start);
                 let first = block * shape.images + start;
-                let part = first * outer * LANES..(first + count) * outer * LANES;
                 // SAFETY: the group's norm and pooled values are set.
                 let (norm, pooled) = unsafe {
                     (
@@ -481,94 +485,104 @@ impl DepthwiseStep<'_> {
                         self.pooled.read(first * LANES..(first + count) * LANES),
                     )
                 };
-                isa.run(FillSlope {
-                    slope: norm,
-                    raw: &pass.saved.depthwise.raw[part.clone()],
-                    u: &self.gated[0][part.clone()],
-                    v: &self.gated[1][part],
-                    p: pooled,
-                    rows: window.out_height,
-                    width: window.out_width,
-                    to: &mut slope,
-                    left: self.plan.left,
-                    padded_width: self.plan.padded_width,
-                });
-                isa.run(Fill {
-                    rows: count * window.height,
-                    width: window.width,
-                    to: &mut input,
-                    left: window.left(),
-                    padded_width: window.padded_width(),
-                    slope: pass.weights.expand.is_some().then_some(&mut activation[..]),
-                    ..pass.source(block, start..start + count)
-                });
-                isa.run(WeightGrad {
-                    window,
-                    input: &input,
-                    zeros: &zeros,
-                    slope: &slope,
-                    slope_left: self.plan.left,
-                    slope_width: self.plan.padded_width,
-                    grads,
-                    images: count,
-                });
-                if self.expand_norm.is_none() && self.dx.is_none() {
-                    continue;
+                for band in &bands {
+                    let part = rows_of(
+                        first,
+                        count,
+                        &band.slope.fresh(),
+                        [window.out_height, window.out_width],
+                    );
+                    isa.run(FillSlope {
+                        slope: norm,
+                        raw: &pass.saved.depthwise.raw[part.clone()],
+                        u: &self.gated[0][part.clone()],
+                        v: &self.gated[1][part],
+                        p: pooled,
+                        rows: band.slope.fresh().len(),
+                        width: window.out_width,
+                        to: slope.advance(&band.slope),
+                        left: self.plan.left,
+                        padded_width: self.plan.padded_width,
+                    });
+                    let source = pass.source(block, start, count, &band.input.fresh());
+                    let mut fill = source.into(
+                        input.advance(&band.input),
+                        window.left(),
+                        window.padded_width(),
+                    );
+                    let activation_rows = activation.advance(&band.input);
+                    fill.slope = pass.weights.expand.is_some().then_some(activation_rows);
+                    isa.run(fill);
+                    isa.run(WeightGrad {
+                        window,
+                        rows: band.out.clone(),
+                        held: band.input.rows.clone(),
+                        input: input.all(),
+                        zeros: &zeros,
+                        slope: slope.all(),
+                        slope_held: band.slope.rows.clone(),
+                        slope_left: self.plan.left,
+                        slope_width: self.plan.padded_width,
+                        grads,
+                        images: count,
+                    });
+                    if self.expand_norm.is_none() && self.dx.is_none() {
+                        continue;
+                    }
+                    let part = rows_of(first, count, &band.grad, [window.height, window.width]);
+                    // SAFETY: these channels of these images are this task's.
+                    let out = unsafe { self.slope.write(part.clone()) };
+                    isa.run(InputGrad {
+                        window,
+                        plan: &self.plan,
+                        held: band.slope.rows.clone(),
+                        slope: slope.all(),
+                        taps: &arranged,
+                        rows: band.grad.clone(),
+                        out,
+                    });
+                    let activation = if count == 1 {
+                        activation.part(&band.grad)
+                    } else {
+                        activation.all()
+                    };
+                    self.finish(block, chunk, part, out, activation);
                 }
-                // SAFETY: these channels of these images are this task's.
-                let out = unsafe {
-                    self.slope
-                        .write(first * inner * LANES..(first + count) * inner * LANES)
-                };
-                isa.run(InputGrad {
-                    window,
-                    plan: &self.plan,
-                    slope: &slope,
-                    taps: &arranged,
-                    out,
-                });
-                self.finish(block, chunk, start..start + count, out, &activation);
             }
         }
     }
 
-    /// What becomes of the gradient of the depthwise input of a block of some images.
+    /// What becomes of the gradient of the depthwise input of a block, whose places in the blocked layout are
+    /// `part`.
     fn finish(
         &self,
         block: usize,
         chunk: usize,
-        images: Range<usize>,
+        part: Range<usize>,
         map: &mut [f32],
         activation: &[f32],
     ) {
         let pass = self.pass;
         let shape = pass.shape;
-        let inner = shape.height * shape.width;
         if let (Some(norm), Some(saved)) = (self.expand_norm, &pass.saved.expand) {
-            let first = block * shape.images;
-            let part = (first + images.start) * inner * LANES..(first + images.end) * inner * LANES;
             // SAFETY: this chunk's parts of these channels are this task's.
             let sums = [0, 1]
                 .map(|quantity| unsafe { norm.parts.write(chunk, quantity, &(block..block + 1)) });
+            let (norm, raw) = (saved.norm.block(block), &saved.raw[part]);
             pass.isa.run(SlopeSums {
-                norm: saved.norm.block(block),
-                raw: &saved.raw[part],
+                norm,
+                raw,
                 slope: activation,
                 map,
                 sums,
             });
-        }
-        if let Some(dx) = self.dx {
+        } else if let Some(dx) = self.dx {
             let channels = shape.in_channels;
-            let at = images.start * inner * channels + block * LANES;
+            let pixel = part.start / LANES - block * shape.images * shape.height * shape.width;
+            let at = pixel * channels + block * LANES;
+            let sizes = [(channels - block * LANES).min(LANES), channels];
             // SAFETY: these channels of these images are this task's.
-            let mut unblock = unsafe {
-                Unblock::new(
-                    map,
-                    [(channels - block * LANES).min(LANES), channels],
-                    dx.pointer(at),
-                )
-            };
+            let mut unblock = unsafe { Unblock::new(map, sizes, dx.pointer(at)) };
             unblock.add = shape.residual().then(|| &self.dy[at..]);
             pass.isa.run(unblock);
         }
@@ -610,15 +624,30 @@ impl DepthwiseStep<'_> {
 
 impl Pass<'_> {
     /// What the depthwise convolution read; see [`source`].
-    fn source(&self, block: usize, images: Range<usize>) -> Fill<'_> {
-        let pixels = self.shape.height * self.shape.width;
-        let first = block * self.shape.images;
-        let map = (first + images.start) * pixels * LANES..(first + images.end) * pixels * LANES;
+    fn source(&self, block: usize, image: usize, count: usize, rows: &Range<usize>) -> Source<'_> {
+        let pixels = source_pixels(self.shape, image, count, rows);
+        let first = block * self.shape.images * self.shape.height * self.shape.width;
+        let map = (first + pixels.start) * LANES..(first + pixels.end) * LANES;
         let expand = self
             .saved
             .expand
             .as_ref()
             .map(|saved| (&saved.raw[map], saved.norm.block(block)));
-        source(self.shape, self.x, expand, block, images)
+        source(self.shape, self.x, expand, block, pixels)
     }
+}
+
+/// Where some rows of `count` images lie in the blocked layout, `image` counting through all blocks. They are
+/// all rows, unless it is one image.
+fn rows_of(
+    image: usize,
+    count: usize,
+    rows: &Range<usize>,
+    [height, width]: [usize; 2],
+) -> Range<usize> {
+    let (first, end) = (
+        image * height + rows.start,
+        (image + count - 1) * height + rows.end,
+    );
+    first * width * LANES..end * width * LANES
 }

@@ -5,7 +5,7 @@ use super::squeeze::{self, SavedSqueeze};
 use super::{
     BlockForward, BlockRunningStats, BlockSaved, BlockShape, BlockStats, BlockWeights, check,
 };
-use crate::depthwise::{Forward, Window};
+use crate::depthwise::{Forward, Rows, Window};
 use crate::elementwise::{Activate, Fill, Moments};
 use crate::error::KernelError;
 use crate::grid::{Grid, Phase};
@@ -292,7 +292,10 @@ impl Stage<'_> {
         let outer = window.out_height * window.out_width;
         let size = window.kernel * window.kernel;
         let mut taps = Buffer::stale(size * LANES);
-        let mut padded = Buffer::zeros(window.batch().min(images.len()) * window.padded_len());
+        let bands = window.bands();
+        let pitch = window.padded_width() * LANES;
+        let most = window.batch().min(images.len());
+        let mut padded = Rows::new(most, bands.iter().map(|band| &band.input), pitch);
         for block in group.clone() {
             let rows = block * LANES..shape.mid_channels.min((block + 1) * LANES);
             let from = &self.weights.depthwise[rows.start * size..rows.end * size];
@@ -303,25 +306,30 @@ impl Stage<'_> {
             });
             for start in images.clone().step_by(window.batch()) {
                 let count = window.batch().min(images.end - start);
-                let source = self.source(block, start..start + count);
-                self.isa.run(Fill {
-                    rows: count * window.height,
-                    width: window.width,
-                    to: &mut padded,
-                    left: window.left(),
-                    padded_width: window.padded_width(),
-                    slope: None,
-                    ..source
-                });
                 let at = (block * shape.images + start) * outer * LANES;
                 // SAFETY: these channels of these images are this task's.
                 let out = unsafe { self.map.0.write(at..at + count * outer * LANES) };
-                self.isa.run(Forward {
-                    window,
-                    input: &padded,
-                    taps: &taps,
-                    out,
-                });
+                for band in &bands {
+                    let to = padded.advance(&band.input);
+                    let source = self.source(block, start, count, &band.input.fresh());
+                    self.isa
+                        .run(source.into(to, window.left(), window.padded_width()));
+                    let row = window.out_width * LANES;
+                    let out = if count == 1 {
+                        &mut out[band.out.start * row..band.out.end * row]
+                    } else {
+                        &mut *out
+                    };
+                    let (held, input) = (band.input.rows.clone(), padded.all());
+                    self.isa.run(Forward {
+                        window,
+                        held,
+                        input,
+                        taps: &taps,
+                        rows: band.out.clone(),
+                        out,
+                    });
+                }
                 if let Some(moments) = moments {
                     let block = block..block + 1;
                     // SAFETY: this chunk's parts of these channels are this task's.
@@ -341,17 +349,17 @@ impl Stage<'_> {
         }
     }
 
-    /// What the depthwise convolution reads of a block of channels of some images: the expansion, activated
-    /// on the way, or x.
-    fn source(&self, block: usize, images: Range<usize>) -> Fill<'_> {
-        let pixels = self.shape.height * self.shape.width;
-        let first = block * self.shape.images;
-        let map = (first + images.start) * pixels * LANES..(first + images.end) * pixels * LANES;
+    /// What the depthwise convolution reads of a block of channels of some rows of `count` images: the
+    /// expansion, activated on the way, or x.
+    fn source(&self, block: usize, image: usize, count: usize, rows: &Range<usize>) -> Source<'_> {
+        let pixels = source_pixels(self.shape, image, count, rows);
+        let first = block * self.shape.images * self.shape.height * self.shape.width;
+        let map = (first + pixels.start) * LANES..(first + pixels.end) * LANES;
         // SAFETY: the block's channels of these images are written, and so is their norm.
         let expand = self
             .expand
             .map(|(raw, norm)| unsafe { (raw.read(map), norm.block(block)) });
-        source(self.shape, self.x, expand, block, images)
+        source(self.shape, self.x, expand, block, pixels)
     }
 
     /// The activation of the depthwise output and its mean over pixels.
@@ -381,38 +389,77 @@ impl Stage<'_> {
     }
 }
 
-/// The pass that reads what a depthwise convolution takes, without a place to put it. `expand` is the block
-/// of the raw expansion of these images, and its norm.
+/// The pixels, of all images, of some rows of `count` images: all rows, unless it is one image.
+pub(super) fn source_pixels(
+    shape: &BlockShape,
+    image: usize,
+    count: usize,
+    rows: &Range<usize>,
+) -> Range<usize> {
+    let first = image * shape.height + rows.start;
+    let end = (image + count - 1) * shape.height + rows.end;
+    first * shape.width..end * shape.width
+}
+
+/// What a depthwise convolution takes: some pixels of a block of channels, in rows of `width`.
+pub(super) struct Source<'a> {
+    from: &'a [f32],
+    stride: usize,
+    channels: usize,
+    pixels: usize,
+    width: usize,
+    norm: Option<NormBlock<'a>>,
+}
+
+/// What a depthwise convolution takes of some pixels of a block. `expand` is the block of the raw expansion of
+/// these pixels, and its norm.
 pub(super) fn source<'a>(
     shape: &BlockShape,
     x: &'a [f32],
     expand: Option<(&'a [f32], NormBlock<'a>)>,
     block: usize,
-    images: Range<usize>,
-) -> Fill<'a> {
+    pixels: Range<usize>,
+) -> Source<'a> {
     let (from, stride, channels, norm) = match expand {
         Some((raw, norm)) => (raw, LANES, LANES, Some(norm)),
         None => {
             let channels = shape.in_channels;
-            let first = images.start * shape.height * shape.width * channels + block * LANES;
-            (
-                &x[first..],
-                channels,
-                (channels - block * LANES).min(LANES),
-                None,
-            )
+            let from = &x[pixels.start * channels + block * LANES..];
+            (from, channels, (channels - block * LANES).min(LANES), None)
         }
     };
-    Fill {
+    Source {
         from,
         stride,
         channels,
-        rows: 0,
-        width: 0,
-        to: &mut [],
-        left: 0,
-        padded_width: 0,
+        pixels: pixels.len(),
+        width: shape.width,
         norm,
-        slope: None,
+    }
+}
+
+impl<'a> Source<'a> {
+    /// The pass that puts it into padded rows.
+    pub(super) fn into(self, to: &'a mut [f32], left: usize, padded_width: usize) -> Fill<'a> {
+        let Self {
+            from,
+            stride,
+            channels,
+            pixels,
+            width,
+            norm,
+        } = self;
+        Fill {
+            from,
+            stride,
+            channels,
+            rows: pixels / width,
+            width,
+            to,
+            left,
+            padded_width,
+            norm,
+            slope: None,
+        }
     }
 }

@@ -4,15 +4,20 @@ use super::Window;
 use super::row::{MOST_ROWS, Pair, row};
 use crate::isa::Kernel;
 use crate::simd::{LANES, Simd};
+use std::ops::Range;
 
 /// Convolves a block of channels of some images.
 pub(crate) struct Forward<'a> {
     pub(crate) window: &'a Window,
-    /// Images in a row, padded: `[images][height][padded_width][16]`.
+    /// Rows of the images that the input holds.
+    pub(crate) held: Range<usize>,
+    /// Images in a row, padded: `[images][held][padded_width][16]`.
     pub(crate) input: &'a [f32],
     /// `[kernel][kernel][16]`.
     pub(crate) taps: &'a [f32],
-    /// `[images][out_height][out_width][16]`.
+    /// Output rows to compute.
+    pub(crate) rows: Range<usize>,
+    /// `[images][rows][out_width][16]`.
     pub(crate) out: &'a mut [f32],
 }
 
@@ -37,22 +42,33 @@ impl Forward<'_> {
     fn images<S: Simd, const T: usize, const STRIDE: usize>(self, s: S) {
         let w = self.window;
         let pitch = w.padded_width() * LANES;
-        let out_len = w.out_height * w.out_width * LANES;
+        let out_len = self.rows.len() * w.out_width * LANES;
+        let held = &self.held;
         let images = self.out.len() / out_len;
         assert!(
             w.taps() == T && w.stride == STRIDE,
             "the kernel fits its window"
         );
         assert!(
-            self.input.len() >= images * w.padded_len(),
+            self.input.len() >= images * held.len() * pitch,
             "the input holds the images"
         );
+        assert!(self.rows.end <= w.out_height, "the rows lie in the output");
+        if let (Some(first), Some(last)) = (self.rows.clone().next(), self.rows.clone().next_back())
+        {
+            let (bottom, end) = w.kernel_rows(last);
+            let met = w.kernel_rows(first).1..end + bottom.len();
+            assert!(
+                held.start <= met.start && met.end <= held.end,
+                "the input holds what the rows meet"
+            );
+        }
         assert!(
             self.taps.len() >= w.kernel * w.kernel * LANES,
             "the taps are whole"
         );
         for image in 0..images {
-            for out_row in 0..w.out_height {
+            for out_row in self.rows.clone() {
                 let (kernel_rows, first) = w.kernel_rows(out_row);
                 let mut rows = [Pair {
                     input: self.input.as_ptr(),
@@ -60,7 +76,7 @@ impl Forward<'_> {
                 }; MOST_ROWS];
                 let count = kernel_rows.len();
                 for (i, row) in rows[..count].iter_mut().enumerate() {
-                    let input = (image * w.height + first + i) * pitch;
+                    let input = (image * held.len() + first + i - held.start) * pitch;
                     let taps = ((kernel_rows.start + i) * w.kernel + w.crop_columns) * LANES;
                     // SAFETY: an input row inside the image and a row of the kernel, both checked above.
                     *row = unsafe {
@@ -76,7 +92,7 @@ impl Forward<'_> {
                     let out = self
                         .out
                         .as_mut_ptr()
-                        .add(image * out_len + out_row * w.out_width * LANES);
+                        .add(image * out_len + (out_row - self.rows.start) * w.out_width * LANES);
                     row::<S, T, STRIDE>(s, &rows[..count], out, LANES, w.out_width);
                 }
             }

@@ -8,6 +8,7 @@ use super::Window;
 use super::row::{MOST_ROWS, Pair, row};
 use crate::isa::Kernel;
 use crate::simd::{LANES, Simd};
+use std::ops::Range;
 
 /// Columns of one residue.
 #[derive(Clone, Debug)]
@@ -107,11 +108,15 @@ impl InputPlan {
 pub(crate) struct InputGrad<'a> {
     pub(crate) window: &'a Window,
     pub(crate) plan: &'a InputPlan,
-    /// The gradient of the output, padded: `[images][out_height][padded_width][16]`.
+    /// Rows of the output that the gradient holds.
+    pub(crate) held: Range<usize>,
+    /// The gradient of the output, padded: `[images][held][padded_width][16]`.
     pub(crate) slope: &'a [f32],
     /// The taps as [`InputPlan::arrange`] left them.
     pub(crate) taps: &'a [f32],
-    /// `[images][height][width][16]`.
+    /// Input rows to compute.
+    pub(crate) rows: Range<usize>,
+    /// `[images][rows][width][16]`.
     pub(crate) out: &'a mut [f32],
 }
 
@@ -119,9 +124,12 @@ impl Kernel for InputGrad<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let w = self.window;
-        let images = self.out.len() / (w.height * w.width * LANES);
+        if self.rows.is_empty() {
+            return;
+        }
+        let images = self.out.len() / (self.rows.len() * w.width * LANES);
         assert!(
-            self.slope.len() >= images * w.out_height * self.plan.padded_width * LANES,
+            self.slope.len() >= images * self.held.len() * self.plan.padded_width * LANES,
             "the slope holds the images"
         );
         assert!(
@@ -157,7 +165,7 @@ impl InputGrad<'_> {
         let w = self.window;
         let pitch = self.plan.padded_width * LANES;
         for image in 0..images {
-            for in_row in 0..w.height {
+            for in_row in self.rows.clone() {
                 let mut rows = [Pair {
                     input: self.slope.as_ptr(),
                     taps: self.taps.as_ptr(),
@@ -169,7 +177,12 @@ impl InputGrad<'_> {
                     if out_row >= w.out_height {
                         continue;
                     }
-                    let slope = (image * w.out_height + out_row) * pitch + residue.start * LANES;
+                    assert!(
+                        self.held.contains(&out_row),
+                        "the slope holds what the rows meet"
+                    );
+                    let slope = (image * self.held.len() + out_row - self.held.start) * pitch
+                        + residue.start * LANES;
                     let taps = taps + kernel_row * T * LANES;
                     // SAFETY: a row of the output's gradient and of the taps, both checked in `run`.
                     rows[count] = unsafe {
@@ -180,7 +193,9 @@ impl InputGrad<'_> {
                     };
                     count += 1;
                 }
-                let out = ((image * w.height + in_row) * w.width + residue.first) * LANES;
+                let out = ((image * self.rows.len() + in_row - self.rows.start) * w.width
+                    + residue.first)
+                    * LANES;
                 // SAFETY: a padded row holds what the residue's columns meet, by the plan; the columns
                 // lie in the input's row.
                 unsafe {

@@ -7,11 +7,13 @@
 //! Where a kernel is larger than its image, columns of it that never meet the image are cropped on both
 //! sides: on a map of 1 x 1 every kernel is one tap.
 
+mod band;
 mod forward;
 mod input;
 mod row;
 mod weight;
 
+pub(crate) use band::Rows;
 pub(crate) use forward::Forward;
 pub(crate) use input::{InputGrad, InputPlan};
 pub(crate) use weight::WeightGrad;

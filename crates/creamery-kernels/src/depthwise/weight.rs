@@ -6,17 +6,23 @@
 use super::Window;
 use crate::isa::Kernel;
 use crate::simd::{LANES, Simd};
+use std::ops::Range;
 
 /// Adds up the gradient of a block of channels over some images.
 pub(crate) struct WeightGrad<'a> {
     pub(crate) window: &'a Window,
-    /// Images in a row, padded: `[images][height][padded_width][16]`.
+    /// Output rows to add up.
+    pub(crate) rows: Range<usize>,
+    /// Rows of the images that the input holds.
+    pub(crate) held: Range<usize>,
+    /// Images in a row, padded: `[images][held][padded_width][16]`.
     pub(crate) input: &'a [f32],
     /// A row of zeros, `[padded_width][16]`.
     pub(crate) zeros: &'a [f32],
     /// The gradient of the output: rows of `slope_width` vectors, of which `out_width` count from
     /// `slope_left` on; `[images][out_height][slope_width][16]`.
     pub(crate) slope: &'a [f32],
+    pub(crate) slope_held: Range<usize>,
     pub(crate) slope_left: usize,
     pub(crate) slope_width: usize,
     /// `[kernel][kernel][16]`; taps that never meet the image are left as they are.
@@ -50,7 +56,7 @@ impl WeightGrad<'_> {
             "the kernel fits its window"
         );
         assert!(
-            self.input.len() >= self.images * w.padded_len(),
+            self.input.len() >= self.images * self.held.len() * w.padded_width() * LANES,
             "the input holds the images"
         );
         assert!(
@@ -62,13 +68,15 @@ impl WeightGrad<'_> {
             "a row of the slope is whole"
         );
         assert!(
-            self.slope.len() >= self.images * w.out_height * self.slope_width * LANES,
+            self.slope.len() >= self.images * self.slope_held.len() * self.slope_width * LANES,
             "the slope holds the images"
         );
         assert!(
             self.grads.len() >= w.kernel * w.kernel * LANES,
             "the gradients are whole"
         );
+        let held = self.slope_held.start <= self.rows.start && self.rows.end <= self.slope_held.end;
+        assert!(held, "the slope holds the rows");
         let end = w.kernel - w.crop_rows;
         let mut first = w.crop_rows;
         while first < end {
@@ -107,23 +115,32 @@ impl WeightGrad<'_> {
             }
         }
         for image in 0..self.images {
-            for out_row in 0..w.out_height {
+            for out_row in self.rows.clone() {
                 let mut inputs = [self.zeros.as_ptr(); R];
                 let mut any = false;
                 for (r, input) in inputs.iter_mut().enumerate() {
                     let row = (out_row * STRIDE + first + r).wrapping_sub(w.pad());
                     if row < w.height {
+                        assert!(
+                            self.held.contains(&row),
+                            "the input holds what the rows meet"
+                        );
                         // SAFETY: a row of the input, whose length was checked.
-                        *input =
-                            unsafe { self.input.as_ptr().add((image * w.height + row) * pitch) };
+                        *input = unsafe {
+                            self.input
+                                .as_ptr()
+                                .add((image * self.held.len() + row - self.held.start) * pitch)
+                        };
                         any = true;
                     }
                 }
                 if !any {
                     continue;
                 }
-                let slope =
-                    ((image * w.out_height + out_row) * self.slope_width + self.slope_left) * LANES;
+                let slope = ((image * self.slope_held.len() + out_row - self.slope_held.start)
+                    * self.slope_width
+                    + self.slope_left)
+                    * LANES;
                 // SAFETY: a row of the slope, whose length was checked, and padded rows of input, which
                 // hold what `out_width` outputs meet.
                 unsafe {

@@ -460,11 +460,11 @@ pub fn uniform(rng: &mut impl Rng, len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// Panics unless both agree to `tolerance` of the largest value (or of one hundredth, if all are smaller).
+/// Panics unless both agree to `tolerance` of the largest value (or of one tenth, if all are smaller).
 #[track_caller]
 pub fn close(what: &str, found: &[f32], exact: &[f64], tolerance: f64) {
     assert_eq!(found.len(), exact.len(), "{what}");
-    let scale = exact.iter().fold(1e-2, |m: f64, v| m.max(v.abs()));
+    let scale = exact.iter().fold(0.1, |m: f64, v| m.max(v.abs()));
     for (i, (f, e)) in found.iter().zip(exact).enumerate() {
         let error = (f64::from(*f) - e).abs();
         assert!(
