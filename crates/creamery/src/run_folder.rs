@@ -73,8 +73,8 @@ pub(crate) struct Previous {
     run: RunFolder,
     /// Its whole configuration.
     pub config: Table,
-    /// Its space.
-    pub space: Space,
+    /// Its space; `None` if the run was killed before it was written, and so before any step.
+    pub space: Option<Space>,
 }
 
 impl Previous {
@@ -110,7 +110,11 @@ impl Previous {
             ..Default::default()
         };
         let config: C = layers.resolve()?;
-        let space = Space::resolve(&run.file("space.toml").display().to_string())?;
+        let space = run.file("space.toml");
+        let space = space
+            .exists()
+            .then(|| Space::resolve(&space.display().to_string()))
+            .transpose()?;
         Ok(Some(Self {
             run,
             config: table(&config),
@@ -194,8 +198,10 @@ impl Previous {
             found,
             expected,
         };
-        if self.space.fingerprint() != space.fingerprint() {
-            return Err(other("space", self.space.name.clone(), space.name.clone()).into());
+        if let Some(before) = &self.space
+            && before.fingerprint() != space.fingerprint()
+        {
+            return Err(other("space", before.name.clone(), space.name.clone()).into());
         }
         let checkpoint = checkpoint_path(&self.run);
         if !checkpoint.exists() {
@@ -226,20 +232,6 @@ fn difference(before: &Table, now: &Table, key: &str) -> Option<String> {
     }
 }
 
-/// A new run's folder, with what going on needs.
-///
-/// # Errors
-/// If the folder holds anything or cannot be written.
-pub(crate) fn create(
-    path: &Path,
-    config: &impl Serialize,
-    space: &Space,
-) -> Result<RunFolder, CommandError> {
-    let run = RunFolder::create(path, &run_toml(&table(config)))?;
-    run.write("space.toml", space.to_toml().as_bytes())?;
-    Ok(run)
-}
-
 /// Where a run goes if the flags do not say: `runs/NAME-DATA-N`.
 pub(crate) fn path(args: &RunArgs, name: &str, set: &DataSet) -> PathBuf {
     args.out.clone().unwrap_or_else(|| {
@@ -259,14 +251,31 @@ pub(crate) struct Workplace {
 }
 
 impl Workplace {
-    /// That of a run which `create` made.
-    pub fn begun(run: RunFolder) -> Self {
-        Self { run, begun: true }
+    /// That of a new run.
+    ///
+    /// # Errors
+    /// If the folder holds anything or cannot be written.
+    pub fn create(path: &Path, config: &impl Serialize) -> Result<Self, CommandError> {
+        let run = RunFolder::create(path, &run_toml(&table(config)))?;
+        Ok(Self { run, begun: true })
     }
 
     /// That of a run which is gone on with.
     pub fn resumed(run: RunFolder) -> Self {
         Self { run, begun: false }
+    }
+
+    /// Whether all that going on needs is there.
+    pub fn is_furnished(&self) -> bool {
+        self.run.file("space.toml").exists()
+    }
+
+    /// Writes the space: the last of what going on needs.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn furnish(&self, space: &Space) -> Result<(), CommandError> {
+        Ok(self.run.write("space.toml", space.to_toml().as_bytes())?)
     }
 
     /// Hands an outcome on. If the command was wrong and had begun the run, the folder is free again
@@ -338,7 +347,12 @@ mod tests {
         let failed = || Err::<(), _>(CommandError::Output(std::io::Error::other("disk full")));
         let config = Table::from_iter([("seed".to_owned(), Value::Integer(1))]);
         let path = folder.path().join("run");
-        let begin = || Workplace::begun(create(&path, &config, &space).unwrap());
+        let begin = || {
+            let place = Workplace::create(&path, &config).unwrap();
+            assert!(!place.is_furnished());
+            place.furnish(&space).unwrap();
+            place
+        };
 
         assert!(begin().conclude(wrong()).is_err());
         assert!(!path.exists());

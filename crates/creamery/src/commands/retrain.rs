@@ -77,14 +77,17 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         Some(previous) => Workplace::resumed(previous.go_on(&config, &found.space, &data.set)?),
         None => {
             let path = run_folder::path(&args.run, "retrain", &data.set);
-            let run = run_folder::create(&path, &config, &found.space)?;
-            run.write_json("architecture.json", &found.architecture)?;
-            if let Some(model) = &inherited {
-                model.save(&run.file("inherited.safetensors"))?;
-            }
-            Workplace::begun(run)
+            Workplace::create(&path, &config)?
         }
     };
+    if !place.is_furnished() {
+        let run = &place.run;
+        run.write_json("architecture.json", &found.architecture)?;
+        if let Some(model) = &inherited {
+            model.save(&run.file("inherited.safetensors"))?;
+        }
+        place.furnish(&found.space)?;
+    }
     let candidate = Candidate {
         space: &found.space,
         architecture: &found.architecture,
@@ -105,11 +108,12 @@ impl Args {
     /// The network that ARCH names, or that the run to go on with has.
     fn architecture(&self, previous: Option<&Previous>) -> Result<Found, CommandError> {
         let named = self.arch.as_deref().map(|name| arch::find(name, &self.of));
-        let Some(previous) = previous else {
+        let begun = previous.and_then(|previous| Some((previous, previous.space.clone()?)));
+        let Some((previous, space)) = begun else {
             return named.unwrap_or_else(|| {
-                Err(CommandError::Usage(
-                    "name the network to train: ARCH".into(),
-                ))
+                let message =
+                    "this run was killed before its first step: name its network, ARCH, once more";
+                Err(CommandError::Usage(message.into()))
             });
         };
         let path = previous.file("architecture.json");
@@ -125,7 +129,7 @@ impl Args {
         }
         Ok(Found {
             architecture,
-            space: previous.space.clone(),
+            space,
             preset: None,
             origin: None,
         })
@@ -166,8 +170,8 @@ impl Args {
         data: &RunData,
     ) -> Result<Option<Model>, CommandError> {
         let weights = match (config.init, previous, &found.origin) {
-            (Init::Inherit, Some(previous), _) => previous.file("inherited.safetensors"),
-            (Init::Inherit, None, Some(origin)) => origin.weights.clone(),
+            (Init::Inherit, _, Some(origin)) => origin.weights.clone(),
+            (Init::Inherit, Some(previous), None) => previous.file("inherited.safetensors"),
             _ => return Ok(None),
         };
         let model = Model::load(&weights, &creamery_nn::device(&config.device)?)?;

@@ -93,9 +93,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         Some(previous) => Workplace::resumed(previous.go_on(&config, &space, &data.set)?),
         None => {
             let path = run_folder::path(&args.run, &config.method, &data.set);
-            Workplace::begun(run_folder::create(&path, &config, &space)?)
+            Workplace::create(&path, &config)?
         }
     };
+    if !place.is_furnished() {
+        place.furnish(&space)?;
+    }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
     events.add(Progress::stderr(global.quiet));
@@ -126,11 +129,11 @@ impl Args {
         if let Some(previous) = previous {
             let config: SearchConfig = self.run.resolve(previous.config.clone(), flags)?;
             let before = previous.config.get("space").and_then(Value::as_str);
-            let space = if before == Some(&config.space) {
-                previous.space.clone()
-            } else {
-                Space::resolve(&config.space)?
-            };
+            let own = previous
+                .space
+                .clone()
+                .filter(|_| before == Some(&config.space));
+            let space = own.map_or_else(|| Space::resolve(&config.space), Ok)?;
             return Ok((config, space));
         }
         // Any source may name the space, and the space has the last word of the defaults.

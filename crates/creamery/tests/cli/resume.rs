@@ -169,3 +169,24 @@ fn a_run_needs_nothing_but_its_folder() {
     std::fs::remove_file(place.path("r/result.json")).unwrap();
     assert_eq!(place.answer("retrain --resume --out r")["init"], "inherit");
 }
+
+/// The shortest life of a run: its folder and its configuration are there, and nothing else.
+#[test]
+fn a_run_that_was_killed_at_birth() {
+    let place = Place::with_digits();
+    for (begin, resume) in [
+        (format!("search {TINY} {TINY_SEARCH}"), "search"),
+        (format!("retrain tiny.json {TINY}"), "retrain tiny.json"),
+    ] {
+        place.done(&format!("-q {begin} --out whole"));
+        place.write("killed/run.toml", place.read("whole/run.toml"));
+        if resume != "search" {
+            place.refused(2, "retrain --resume --out killed", &["ARCH"]);
+        }
+        place.done(&format!("-q {resume} --resume --out killed"));
+        let model = place.read("whole/model.safetensors");
+        assert!(place.read("killed/model.safetensors") == model);
+        std::fs::remove_dir_all(place.path("whole")).unwrap();
+        std::fs::remove_dir_all(place.path("killed")).unwrap();
+    }
+}
