@@ -75,7 +75,10 @@ impl RunFolder {
         }
         fs::create_dir_all(path).map_err(|e| RunError::io("create", path, e))?;
         let mut entries = fs::read_dir(path).map_err(|e| RunError::io("read", path, e))?;
-        let foreign = entries.any(|entry| entry.map_or(true, |e| e.file_name() != "lock"));
+        // What a process leaves that was killed before it had written the configuration.
+        let begun = ["lock", "run.toml.tmp"];
+        let foreign = entries
+            .any(|entry| entry.map_or(true, |e| !begun.iter().any(|name| e.file_name() == *name)));
         if foreign {
             return Err(RunError::Foreign(path.to_owned()));
         }

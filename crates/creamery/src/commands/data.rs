@@ -122,7 +122,7 @@ fn json(set: &DataSet, normalisation: &Normalisation, train: &[usize], test: &[u
     let skipped: Vec<Value> = set
         .skipped
         .iter()
-        .map(|file| json!({ "path": file.path, "fault": file.fault.to_string() }))
+        .map(|file| json!({ "path": file.path.display().to_string(), "fault": file.fault.to_string() }))
         .collect();
     json!({
         "kind": "data",

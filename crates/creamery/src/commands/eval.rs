@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         .row("loss", format!("{:.4}", accuracy.loss));
     let json = json!({
         "kind": "eval",
-        "model": path,
+        "model": path.display().to_string(),
         "dataset": name,
         "split": which,
         "architecture": architecture,

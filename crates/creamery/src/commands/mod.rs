@@ -38,7 +38,12 @@ fn stopped(task: Task, folder: &Path, step: u64) -> Answer {
     let resume = task.resume_command(folder);
     Answer {
         text: format!("stopped before step {step}; everything is saved. To go on:\n  {resume}\n"),
-        json: json!({ "kind": "stopped", "step": step, "run": folder, "resume": resume }),
+        json: json!({
+            "kind": "stopped",
+            "step": step,
+            "run": folder.display().to_string(),
+            "resume": resume,
+        }),
         stopped: true,
     }
 }
@@ -46,7 +51,7 @@ fn stopped(task: Task, folder: &Path, step: u64) -> Answer {
 /// A result with the folder that it lies in.
 fn with_run(result: &impl Serialize, folder: &Path) -> Value {
     let mut json = serde_json::to_value(result).expect("results are plain data");
-    json["run"] = json!(folder);
+    json["run"] = folder.display().to_string().into();
     json
 }
 

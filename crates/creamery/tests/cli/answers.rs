@@ -270,3 +270,51 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+/// Names that are no text: JSON has none of them, but no command may fail for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn paths_that_are_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let place = Place::with_digits();
+    let odd = OsStr::from_bytes(b"run-\xff");
+    let output = place
+        .command(&format!("--json -q retrain tiny.json {TINY} --out"))
+        .arg(odd)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["run"], "run-\u{fffd}");
+    assert!(place.path("").join(odd).join("result.json").exists());
+
+    place.pictures("pets", &["cat", "dog"], 2);
+    std::fs::write(place.path("pets/train/cat").join(odd), "no image").unwrap();
+    let answer = place.answer("data folder:pets --skip-bad-images");
+    assert_eq!(answer["skipped"][0]["path"], "pets/train/cat/run-\u{fffd}");
+    place.refused(
+        1,
+        "data folder:pets",
+        &["run-\u{fffd}", "--skip-bad-images"],
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written() {
+    let place = Place::new();
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = place
+        .command("describe cream-14")
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        message.starts_with("error: cannot write to standard output: "),
+        "{message}"
+    );
+}

@@ -49,6 +49,14 @@ fn a_folder_that_holds_something_else() {
 }
 
 #[test]
+fn a_folder_in_which_a_run_was_about_to_begin() {
+    let place = Place::with_digits();
+    place.write("r/lock", "");
+    place.write("r/run.toml.tmp", "se");
+    place.done(&format!("-q retrain tiny.json {TINY} --out r"));
+}
+
+#[test]
 fn a_folder_that_cannot_be_written() {
     let place = Place::with_digits();
     place.write("file", "");
