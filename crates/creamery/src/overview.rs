@@ -84,6 +84,16 @@ pub(crate) fn exact(count: u64) -> String {
     }
 }
 
+/// A count with its noun.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    let ending = match (count, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", exact(count as u64))
+}
+
 /// A table without lines whose columns are wide enough for their contents. The first column, and those
 /// listed in `texts`, are set to the left, numbers to the right.
 pub(crate) fn table(header: &[&str], texts: &[usize], rows: Vec<Vec<String>>) -> String {
@@ -125,6 +135,9 @@ mod tests {
         assert_eq!(count(9_000), "9k (9,000)");
         assert_eq!(exact(0), "0");
         assert_eq!(exact(1_002_003), "1,002,003");
+        assert_eq!(plural(1, "class"), "1 class");
+        assert_eq!(plural(1000, "class"), "1,000 classes");
+        assert_eq!(plural(3, "channel"), "3 channels");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) struct RunArgs {
     /// Go on with the run in --out, where it was stopped or killed
     #[arg(help_heading = "Run", long, requires = "out")]
     pub resume: bool,
-    /// Read settings from a TOML file; the run.toml of any run is one
+    /// Read settings from a TOML file, such as the run.toml of another run
     #[arg(help_heading = "Run", short, long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
     /// Change one setting, such as train.lr=0.05; may be given several times

@@ -7,7 +7,7 @@ use crate::answer::Answer;
 use crate::cli::Global;
 use crate::commands::note_skipped;
 use crate::error::CommandError;
-use crate::overview::{Overview, exact, table};
+use crate::overview::{Overview, exact, plural, table};
 
 const EXAMPLES: &str = "\
 Data sets:
@@ -71,24 +71,13 @@ fn text(set: &DataSet, normalisation: &Normalisation, train: &[usize], test: &[u
         )
         .row(
             "size",
-            format!(
-                "{size}, {} {} ({colour})",
-                set.channels,
-                plural(set.channels, "channel")
-            ),
+            format!("{size}, {} ({colour})", plural(set.channels, "channel")),
         )
         .row("mean", values(&normalisation.mean))
         .row("std", values(&normalisation.std))
         .row("classes", exact(set.classes.len() as u64));
     if !set.skipped.is_empty() {
-        overview.row(
-            "left out",
-            format!(
-                "{} {}",
-                set.skipped.len(),
-                plural(set.skipped.len(), "file")
-            ),
-        );
+        overview.row("left out", plural(set.skipped.len(), "file"));
     }
     let rows = set.classes.iter().enumerate().map(|(label, class)| {
         vec![
@@ -100,14 +89,6 @@ fn text(set: &DataSet, normalisation: &Normalisation, train: &[usize], test: &[u
     });
     let classes = table(&["class", "label", "train", "test"], &[], rows.collect());
     format!("{overview}\n{classes}")
-}
-
-fn plural(count: usize, word: &str) -> String {
-    if count == 1 {
-        word.to_owned()
-    } else {
-        format!("{word}s")
-    }
 }
 
 fn json(set: &DataSet, normalisation: &Normalisation, train: &[usize], test: &[usize]) -> Value {

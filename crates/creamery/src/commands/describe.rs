@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::arch::{self, ArchArgs, Found};
 use crate::error::CommandError;
-use crate::overview::{Overview, exact, table};
+use crate::overview::{Overview, exact, plural, table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,8 +71,10 @@ pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
         .row(
             "input",
             format!(
-                "{0}x{0}, {channels} channels, {classes} classes",
-                architecture.resolution
+                "{0}x{0}, {1}, {2}",
+                architecture.resolution,
+                plural(channels, "channel"),
+                plural(classes, "class")
             ),
         )
         .cost(&total);

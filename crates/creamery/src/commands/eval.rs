@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Leave out files that are no images, instead of stopping at them
     #[arg(long)]
     skip_bad_images: bool,
-    /// Which images
+    /// The images that nothing was decided by, or those that the run held out of training
     #[arg(long, value_enum, default_value_t = SplitName::Test)]
     split: SplitName,
     /// Images at a time
@@ -49,9 +49,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SplitName {
-    /// Images that no decision was made by
     Test,
-    /// Images that the run held out of training
     Validation,
 }
 

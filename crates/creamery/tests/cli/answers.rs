@@ -45,7 +45,7 @@ fn a_description_for_people() {
         assert!(text.contains(part), "lacks `{part}`:\n{text}");
     }
     let other = Place::new().done("describe cream-114 --resolution 96 --classes 2 --channels 1");
-    assert!(other.contains("96x96, 1 channels, 2 classes"), "{other}");
+    assert!(other.contains("96x96, 1 channel, 2 classes"), "{other}");
 }
 
 #[test]
