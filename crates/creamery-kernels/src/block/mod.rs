@@ -11,6 +11,7 @@
 //! may be left out.
 
 mod backward;
+mod convolve;
 mod expansion;
 mod forward;
 mod project;
