@@ -1,5 +1,10 @@
 //! NEON: four registers hold a vector.
 
+#![allow(
+    unused_unsafe,
+    reason = "where NEON is part of the target, its arithmetic is safe to call"
+)]
+
 use super::{Arithmetic, LANES, Simd};
 use crate::isa::Kernel;
 use std::arch::aarch64::*;
@@ -137,6 +142,9 @@ impl Simd for Neon {
         // SAFETY: the caller vouches for `lanes` floats, and 16 is the most there are.
         unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr(), to, lanes.min(LANES)) };
     }
+
+    #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
 
     #[inline(always)]
     fn transpose(self, rows: [Four; LANES]) -> [Four; LANES] {
