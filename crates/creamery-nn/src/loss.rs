@@ -53,7 +53,6 @@ pub fn correct(logits: &Tensor<2>, labels: &[usize], k: usize) -> usize {
         .count()
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

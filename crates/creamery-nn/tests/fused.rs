@@ -73,22 +73,22 @@ fn compare(spec: &LayerSpec, [n, h, w]: [usize; 3], seed: u64) {
     let layer = layer(spec, seed);
     let x = input(n, h, w, spec.in_channels(), seed);
     let running = layer.running.as_ref();
-    let fused = |norm| {
-        move |x: Tensor<4>, p: &Tensor<1>| ops::feature_map(spec, x, p, running, norm)
-    };
-    let slow = |norm| {
-        move |x: Tensor<4>, p: &Tensor<1>| composed::feature_map(spec, x, p, running, norm)
-    };
+    let fused =
+        |norm| move |x: Tensor<4>, p: &Tensor<1>| ops::feature_map(spec, x, p, running, norm);
+    let slow =
+        |norm| move |x: Tensor<4>, p: &Tensor<1>| composed::feature_map(spec, x, p, running, norm);
     let found = train(&fused(Norm::Batch), &x, &layer, seed);
     let expected = train(&slow(Norm::Batch), &x, &layer, seed);
     for (i, what) in ["output", "statistics", "dx"].into_iter().enumerate() {
         close(what, &found[i], &expected[i], 1e-4);
     }
     let device = Device::flex();
-    let flat = |v: &Vec<f32>| {
-        Tensor::<1>::from_data(TensorData::new(v.clone(), [v.len()]), &device)
-    };
-    let (found, expected) = (layer.part(&flat(&found[3])), layer.part(&flat(&expected[3])));
+    let flat =
+        |v: &Vec<f32>| Tensor::<1>::from_data(TensorData::new(v.clone(), [v.len()]), &device);
+    let (found, expected) = (
+        layer.part(&flat(&found[3])),
+        layer.part(&flat(&expected[3])),
+    );
     // Where a norm takes the scale of a weight away (one channel in, a 1x1 kernel), its gradient is what
     // is left of a cancellation; the error is therefore measured beside the whole gradient too.
     let norm = |values: &[f32]| values.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
@@ -104,7 +104,12 @@ fn compare(spec: &LayerSpec, [n, h, w]: [usize; 3], seed: u64) {
     for norm in [Norm::Batch, Norm::Running] {
         let found = fused(norm)(x.clone(), &layer.params);
         let expected = slow(norm)(x.clone(), &layer.params);
-        close("output without gradients", &values(found.0), &values(expected.0), 1e-4);
+        close(
+            "output without gradients",
+            &values(found.0),
+            &values(expected.0),
+            1e-4,
+        );
         assert_eq!(found.1.is_some(), expected.1.is_some());
     }
 }

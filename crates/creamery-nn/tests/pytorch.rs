@@ -1,7 +1,7 @@
 //! One path of a supernet against PyTorch: logits, loss, every named gradient, running statistics.
 
-use creamery_nn::{Device, Norm, Subnet, loss};
 use creamery_fixtures::{Fixture, relative, space};
+use creamery_nn::{Device, Norm, Subnet, loss};
 
 fn path(fixture: &Fixture, device: &Device) -> Subnet {
     let architecture = fixture.architecture("choices");
@@ -39,7 +39,10 @@ fn logits_loss_and_every_gradient_are_those_of_pytorch() {
     assert!(relative(&logits, &fixture.tensors["logits"].values) < 1e-4);
     let loss = loss::cross_entropy(output.logits, targets);
     let value = f64::from(loss.clone().into_scalar::<f32>());
-    assert!((value / fixture.number("loss") - 1.0).abs() < 1e-4, "{value}");
+    assert!(
+        (value / fixture.number("loss") - 1.0).abs() < 1e-4,
+        "{value}"
+    );
 
     let gradients = tracked.gradients(&loss);
     let zero = fixture.names("zero_gradients");
@@ -92,7 +95,10 @@ fn losses_are_those_of_pytorch() {
         let value = loss::cross_entropy(leaf.clone(), targets);
         let expected = json[case]["loss"].as_f64().unwrap();
         let found = f64::from(value.clone().into_scalar::<f32>());
-        assert!((found / expected - 1.0).abs() < 1e-6, "{case}: {found} {expected}");
+        assert!(
+            (found / expected - 1.0).abs() < 1e-6,
+            "{case}: {found} {expected}"
+        );
         let gradient = values(leaf.grad(&value.backward()).unwrap());
         let expected = values(matrix(&json[case]["gradient"]));
         assert!(relative(&gradient, &expected) < 1e-5, "{case}");

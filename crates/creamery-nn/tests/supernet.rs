@@ -1,16 +1,20 @@
 //! Paths, cutting out, putting back, calibration, states.
 
 use burn::tensor::{Distribution, Tensor};
+use creamery_fixtures::space;
 use creamery_nn::{Device, Norm, StateError, Subnet, SuperNet};
 use creamery_space::Architecture;
-use creamery_fixtures::space;
 
 fn images(n: usize, device: &Device) -> Tensor<4> {
     Tensor::random([n, 32, 32, 3], Distribution::Normal(0.0, 1.0), device)
 }
 
 fn logits(net: &Subnet, x: Tensor<4>, norm: Norm) -> Vec<f32> {
-    net.forward(x, norm).logits.into_data().try_into_vec().unwrap()
+    net.forward(x, norm)
+        .logits
+        .into_data()
+        .try_into_vec()
+        .unwrap()
 }
 
 fn architecture(choices: Vec<Vec<i8>>) -> Architecture {
@@ -22,13 +26,29 @@ fn a_path_changes_its_own_layers_and_no_other() {
     let device = Device::flex();
     let mut supernet = SuperNet::new(&space(), 3, 7, 1, &device).unwrap();
     let before = supernet.state();
-    let mut path = supernet.path(&architecture(vec![vec![0, 3], vec![5], vec![1, -1]])).unwrap();
+    let mut path = supernet
+        .path(&architecture(vec![vec![0, 3], vec![5], vec![1, -1]]))
+        .unwrap();
     for param in path.params_mut() {
         *param.value = param.value.clone() + 1.0;
     }
-    assert_eq!(supernet.state(), before, "changing a path changes nothing until it is put back");
+    assert_eq!(
+        supernet.state(),
+        before,
+        "changing a path changes nothing until it is put back"
+    );
     supernet.put(path).unwrap();
-    let own = ["stem.", "first.", "stages.0.0.0.", "stages.0.1.3.", "stages.1.0.5.", "stages.2.0.1.", "last.", "head.", "classifier."];
+    let own = [
+        "stem.",
+        "first.",
+        "stages.0.0.0.",
+        "stages.0.1.3.",
+        "stages.1.0.5.",
+        "stages.2.0.1.",
+        "last.",
+        "head.",
+        "classifier.",
+    ];
     for (old, new) in before.iter().zip(supernet.state()) {
         let on_path = own.iter().any(|prefix| old.name.starts_with(prefix));
         let parameter = !old.name.contains("running");
@@ -45,10 +65,19 @@ fn a_subnet_cut_out_computes_what_the_path_computes() {
     let path = supernet.path(&choices).unwrap();
     let mut alone = Subnet::new(&space, &choices, 3, 7, 99, &device).unwrap();
     let x = images(3, &device);
-    assert_ne!(logits(&path, x.clone(), Norm::Batch), logits(&alone, x.clone(), Norm::Batch));
+    assert_ne!(
+        logits(&path, x.clone(), Norm::Batch),
+        logits(&alone, x.clone(), Norm::Batch)
+    );
     alone.load(path.state(), &device).unwrap();
-    assert_eq!(logits(&path, x.clone(), Norm::Batch), logits(&alone, x.clone(), Norm::Batch));
-    assert_eq!(logits(&path, x.clone(), Norm::Running), logits(&alone, x, Norm::Running));
+    assert_eq!(
+        logits(&path, x.clone(), Norm::Batch),
+        logits(&alone, x.clone(), Norm::Batch)
+    );
+    assert_eq!(
+        logits(&path, x.clone(), Norm::Running),
+        logits(&alone, x, Norm::Running)
+    );
 }
 
 #[test]
@@ -70,7 +99,9 @@ fn calibration_replaces_the_running_statistics_by_the_batches_own() {
     let device = Device::flex();
     let supernet = SuperNet::new(&space(), 3, 7, 1, &device).unwrap();
     let before = supernet.state();
-    let mut net = supernet.path(&architecture(vec![vec![2], vec![4], vec![0]])).unwrap();
+    let mut net = supernet
+        .path(&architecture(vec![vec![2], vec![4], vec![0]]))
+        .unwrap();
     let x = images(16, &device);
     let batch = logits(&net, x.clone(), Norm::Batch);
     let stale = logits(&net, x.clone(), Norm::Running);
@@ -78,7 +109,11 @@ fn calibration_replaces_the_running_statistics_by_the_batches_own() {
     let calibrated = logits(&net, x.clone(), Norm::Running);
     assert!(creamery_fixtures::relative(&calibrated, &batch) < 0.1);
     assert!(creamery_fixtures::relative(&stale, &batch) > 0.2);
-    assert_eq!(supernet.state(), before, "calibrating a path leaves the supernet alone");
+    assert_eq!(
+        supernet.state(),
+        before,
+        "calibrating a path leaves the supernet alone"
+    );
 
     // Two batches: the average of what each alone gives.
     let y = images(16, &device);
@@ -87,12 +122,18 @@ fn calibration_replaces_the_running_statistics_by_the_batches_own() {
         net.calibrate(batches).unwrap();
         let state = net.layers()[0].state();
         let of = |name: &str| {
-            let found = state.iter().find(|t| t.name == format!("stem.norm.running_{name}"));
+            let found = state
+                .iter()
+                .find(|t| t.name == format!("stem.norm.running_{name}"));
             found.unwrap().values.clone()
         };
         ["mean", "var"].map(of)
     };
-    let (a, b, both) = (running(vec![x.clone()]), running(vec![y.clone()]), running(vec![x, y]));
+    let (a, b, both) = (
+        running(vec![x.clone()]),
+        running(vec![y.clone()]),
+        running(vec![x, y]),
+    );
     for part in 0..2 {
         for channel in 0..16 {
             let mean = (a[part][channel] + b[part][channel]) / 2.0;
@@ -105,27 +146,54 @@ fn calibration_replaces_the_running_statistics_by_the_batches_own() {
 #[test]
 fn weights_that_do_not_fit_are_refused_and_nothing_changes() {
     let device = Device::flex();
-    let mut net = Subnet::new(&space(), &architecture(vec![vec![2], vec![4], vec![0]]), 3, 7, 0, &device).unwrap();
+    let mut net = Subnet::new(
+        &space(),
+        &architecture(vec![vec![2], vec![4], vec![0]]),
+        3,
+        7,
+        0,
+        &device,
+    )
+    .unwrap();
     let good = net.state();
     let mut missing = good.clone();
     missing.remove(3);
     let mut shape = good.clone();
     shape.last_mut().unwrap().shape = vec![8];
     let mut extra = good.clone();
-    extra.push(creamery_nn::NamedTensor { name: "zoo".into(), shape: vec![1], values: vec![0.0] });
-    for (state, text) in [(missing, "no tensor"), (shape, "has shape [8]"), (extra, "`zoo`")] {
+    extra.push(creamery_nn::NamedTensor {
+        name: "zoo".into(),
+        shape: vec![1],
+        values: vec![0.0],
+    });
+    for (state, text) in [
+        (missing, "no tensor"),
+        (shape, "has shape [8]"),
+        (extra, "`zoo`"),
+    ] {
         let error = net.load(state, &device).unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
         assert_eq!(net.state(), good);
     }
     let empty = net.load(vec![], &device).unwrap_err();
-    assert!(matches!(empty, creamery_nn::NnError::State(StateError::Missing(_))));
+    assert!(matches!(
+        empty,
+        creamery_nn::NnError::State(StateError::Missing(_))
+    ));
 }
 
 #[test]
 fn a_parameter_that_the_loss_does_not_touch_has_gradient_zero() {
     let device = Device::flex();
-    let net = Subnet::new(&space(), &architecture(vec![vec![2], vec![4], vec![0]]), 3, 7, 0, &device).unwrap();
+    let net = Subnet::new(
+        &space(),
+        &architecture(vec![vec![2], vec![4], vec![0]]),
+        3,
+        7,
+        0,
+        &device,
+    )
+    .unwrap();
     let tracked = net.tracked();
     let output = tracked.net().forward(images(2, &device), Norm::Batch);
     // The features in front of the head do not depend on head and classifier.

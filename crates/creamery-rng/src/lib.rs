@@ -51,6 +51,6 @@ mod tests {
     #[test]
     fn the_streams_do_not_change_between_versions() {
         let first: u64 = stream(0, "paths", 0).random();
-        assert_eq!(first, stream(0, "paths", 0).random::<u64>());
+        assert_eq!(first, 6_948_143_013_430_073_989);
     }
 }

@@ -135,7 +135,8 @@ impl Board {
             entry.score = score;
         }
         let all = self.entries.clone();
-        self.entries.retain(|e| !all.iter().any(|other| other.dominates(e)));
+        self.entries
+            .retain(|e| !all.iter().any(|other| other.dominates(e)));
         self.entries.sort_by(Entry::order);
         Ok(())
     }
@@ -171,9 +172,16 @@ mod tests {
         let mut board = Board::new(2, 5.0);
         assert!(board.admit(entry(0, 60.0, 100)));
         assert!(board.admit(entry(1, 70.0, 200)));
-        assert!(!board.admit(entry(2, 64.0, 150)), "better than the worst, but by less than 5");
+        assert!(
+            !board.admit(entry(2, 64.0, 150)),
+            "better than the worst, but by less than 5"
+        );
         assert!(board.admit(entry(3, 65.0, 150)), "by 5");
-        let ops: Vec<_> = board.entries().iter().map(|e| e.architecture.choices[0][0]).collect();
+        let ops: Vec<_> = board
+            .entries()
+            .iter()
+            .map(|e| e.architecture.choices[0][0])
+            .collect();
         assert_eq!(ops, [1, 3]);
     }
 

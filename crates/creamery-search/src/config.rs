@@ -56,16 +56,28 @@ impl Default for SearchConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetSettings {
     /// Fewest MACs, such as `1M`.
-    #[serde(deserialize_with = "deserialize_count", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "deserialize_count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_macs: Option<u64>,
     /// Most MACs, such as `6M`.
-    #[serde(deserialize_with = "deserialize_count", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "deserialize_count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_macs: Option<u64>,
     /// Fewest parameters.
-    #[serde(deserialize_with = "deserialize_count", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "deserialize_count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_params: Option<u64>,
     /// Most parameters.
-    #[serde(deserialize_with = "deserialize_count", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "deserialize_count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_params: Option<u64>,
     /// Consecutive ranges of MACs within the budget, each with a board and a winner of its own.
     pub buckets: usize,
@@ -151,7 +163,9 @@ impl SearchConfig {
         let int = |v: Option<usize>| v.map(|v| Value::Integer(v as i64));
         let float = |v: Option<f64>| v.map(Value::Float);
         let table = |entries: Vec<(&str, Option<Value>)>| {
-            let known = entries.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?)));
+            let known = entries
+                .into_iter()
+                .filter_map(|(k, v)| Some((k.to_owned(), v?)));
             Value::Table(known.collect())
         };
         let train = table(vec![
@@ -188,7 +202,10 @@ impl SearchConfig {
                 Some(method) => format!("did you mean `{method}`?"),
                 None => format!("there is {}", METHODS.join(", ")),
             };
-            return Err(ConfigError::Value(format!("unknown method `{}`, {hint}", self.method)));
+            return Err(ConfigError::Value(format!(
+                "unknown method `{}`, {hint}",
+                self.method
+            )));
         }
         let cream = &self.cream;
         let at_least_one = [
@@ -201,17 +218,36 @@ impl SearchConfig {
             ("cream.calibration_images", cream.calibration_images as u64),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(ConfigError::Value(format!("`{key}` is 0, but must be at least 1")));
+            return Err(ConfigError::Value(format!(
+                "`{key}` is 0, but must be at least 1"
+            )));
         }
         let not_negative = |v: f64| v.is_finite() && v >= 0.0;
         let ranges = [
-            ("cream.margin", cream.margin, not_negative(cream.margin), "0 or more"),
-            ("cream.meta_lr", cream.meta_lr, not_negative(cream.meta_lr), "0 or more"),
-            ("cream.rho", cream.rho, (0.0..=1.0).contains(&cream.rho), "in [0, 1]"),
+            (
+                "cream.margin",
+                cream.margin,
+                not_negative(cream.margin),
+                "0 or more",
+            ),
+            (
+                "cream.meta_lr",
+                cream.meta_lr,
+                not_negative(cream.meta_lr),
+                "0 or more",
+            ),
+            (
+                "cream.rho",
+                cream.rho,
+                (0.0..=1.0).contains(&cream.rho),
+                "in [0, 1]",
+            ),
         ];
         for (key, value, holds, range) in ranges {
             if !holds {
-                return Err(ConfigError::Value(format!("`{key}` is {value}, but must be {range}")));
+                return Err(ConfigError::Value(format!(
+                    "`{key}` is {value}, but must be {range}"
+                )));
             }
         }
         Ok(())
@@ -228,7 +264,10 @@ mod tests {
             let space = Space::builtin(name).unwrap();
             let config: SearchConfig = SearchConfig::defaults(&space).try_into().unwrap();
             config.check().unwrap();
-            assert_eq!(Some(config.budget.max_macs.unwrap()), space.recommended.search.max_macs);
+            assert_eq!(
+                Some(config.budget.max_macs.unwrap()),
+                space.recommended.search.max_macs
+            );
             let text = toml::to_string(&config).unwrap();
             assert_eq!(toml::from_str::<SearchConfig>(&text).unwrap(), config);
         }
@@ -238,7 +277,13 @@ mod tests {
     fn values_out_of_range_are_named() {
         let mut config = SearchConfig::default();
         config.cream.tau = 0;
-        assert!(config.check().unwrap_err().to_string().contains("cream.tau"));
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("cream.tau")
+        );
         let mut config = SearchConfig::default();
         config.cream.rho = 1.5;
         assert!(config.check().unwrap_err().to_string().contains("[0, 1]"));

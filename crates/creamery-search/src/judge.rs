@@ -1,7 +1,7 @@
 //! Judging paths on images that were held out of training.
 
-use burn::tensor::{Device, Tensor};
 use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor};
 use creamery_data::{Loader, Pipeline, Split};
 use creamery_nn::{Norm, Subnet, loss};
 use creamery_train::event::Accuracy;

@@ -84,10 +84,7 @@ pub fn choose(
     let (index, rho) = match matching {
         Matching::None => return None,
         Matching::Top1 => (first, fixed_rho),
-        Matching::Random => (
-            candidates[rng.random_range(0..candidates.len())],
-            fixed_rho,
-        ),
+        Matching::Random => (candidates[rng.random_range(0..candidates.len())], fixed_rho),
         Matching::Meta => {
             let (index, logit) = best(&|entry| meta.logit(phi, &entry.phi));
             (index, sigmoid(logit))
@@ -122,7 +119,11 @@ mod tests {
     use creamery_space::{Architecture, Cost};
 
     fn entries() -> Vec<Entry> {
-        let phis = [vec![1.0, 0.0, 0.0], vec![0.4, 0.4, 0.2], vec![3.0, 3.0, 1.2]];
+        let phis = [
+            vec![1.0, 0.0, 0.0],
+            vec![0.4, 0.4, 0.2],
+            vec![3.0, 3.0, 1.2],
+        ];
         (0i8..)
             .zip(phis)
             .map(|(op, phi)| Entry {
@@ -143,7 +144,15 @@ mod tests {
             bias: 0.5,
         };
         let mut rng = creamery_rng::stream(0, "test", 0);
-        choose(matching, &[0.5, 0.5, 0.2], &entries(), itself, &meta, 0.5, &mut rng)
+        choose(
+            matching,
+            &[0.5, 0.5, 0.2],
+            &entries(),
+            itself,
+            &meta,
+            0.5,
+            &mut rng,
+        )
     }
 
     #[test]
@@ -171,7 +180,15 @@ mod tests {
         let meta = MetaNetwork::new(3, 0);
         let mut rng = creamery_rng::stream(0, "test", 0);
         let alone = &entries()[..1];
-        let none = choose(Matching::Meta, &[0.0; 3], alone, Some(0), &meta, 0.5, &mut rng);
+        let none = choose(
+            Matching::Meta,
+            &[0.0; 3],
+            alone,
+            Some(0),
+            &meta,
+            0.5,
+            &mut rng,
+        );
         assert_eq!(none, None);
     }
 

@@ -32,8 +32,14 @@ impl MetaNetwork {
     /// # Panics
     /// If the lengths are not those of the network.
     pub fn logit(&self, student: &[f32], entry: &[f32]) -> f64 {
-        assert_eq!(student.len(), self.weight.len(), "phi has the length of theta");
-        let products = difference(student, entry).zip(&self.weight).map(|(d, w)| d * w);
+        assert_eq!(
+            student.len(),
+            self.weight.len(),
+            "phi has the length of theta"
+        );
+        let products = difference(student, entry)
+            .zip(&self.weight)
+            .map(|(d, w)| d * w);
         self.bias + products.sum::<f64>()
     }
 
@@ -57,7 +63,11 @@ impl MetaNetwork {
 }
 
 fn difference<'a>(student: &'a [f32], entry: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
-    assert_eq!(student.len(), entry.len(), "phi of two paths have one length");
+    assert_eq!(
+        student.len(),
+        entry.len(),
+        "phi of two paths have one length"
+    );
     student
         .iter()
         .zip(entry)
@@ -117,7 +127,10 @@ pub fn rho_gradient(
     xi: f64,
 ) -> RhoGradient {
     let tracked = path.tracked();
-    let logits = tracked.net().forward(train.images.clone(), Norm::Batch).logits;
+    let logits = tracked
+        .net()
+        .forward(train.images.clone(), Norm::Batch)
+        .logits;
     // grad KD - grad CE is one backward pass, of the scalar KD - CE.
     let scalar = loss::cross_entropy(logits, teacher - train.targets.clone());
     let change = tracked.gradients(&scalar);
@@ -127,12 +140,19 @@ pub fn rho_gradient(
         *param.value = param.value.clone() - g.clone() * xi;
     }
     let tracked = inner.tracked();
-    let logits = tracked.net().forward(held_out.images.clone(), Norm::Batch).logits;
+    let logits = tracked
+        .net()
+        .forward(held_out.images.clone(), Norm::Batch)
+        .logits;
     let loss = loss::cross_entropy(logits, held_out.targets.clone());
     let value = f64::from(loss.clone().into_scalar::<f32>());
     let outer = tracked.gradients(&loss);
 
-    let products = outer.into_iter().zip(change).map(|(a, b)| (a * b).sum()).collect();
+    let products = outer
+        .into_iter()
+        .zip(change)
+        .map(|(a, b)| (a * b).sum())
+        .collect();
     let products: Vec<f32> = Tensor::cat(products, 0)
         .into_data()
         .try_into_vec()

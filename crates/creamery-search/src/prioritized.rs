@@ -95,7 +95,12 @@ impl Prioritized {
             };
             board.entries().iter().map(row).collect::<Vec<_>>()
         };
-        self.state.boards.iter().enumerate().flat_map(rows).collect()
+        self.state
+            .boards
+            .iter()
+            .enumerate()
+            .flat_map(rows)
+            .collect()
     }
 
     fn meta(&mut self, phi: &[f32], seed: u64) -> &mut MetaNetwork {
@@ -142,14 +147,21 @@ impl Prioritized {
     fn refresh_oldest(&mut self, step: u64, trainer: &Trainer) -> Result<(), TrainError> {
         let board_of = |(b, board): (usize, &Board)| {
             let entry_of = move |(i, e): (usize, &Entry)| (e.phi_step, b, i);
-            board.entries().iter().enumerate().map(entry_of).collect::<Vec<_>>()
+            board
+                .entries()
+                .iter()
+                .enumerate()
+                .map(entry_of)
+                .collect::<Vec<_>>()
         };
         let boards = self.state.boards.iter().enumerate();
         let Some((_, bucket, index)) = boards.flat_map(board_of).min() else {
             return Ok(());
         };
         let entry = self.state.boards[bucket].entry_mut(index);
-        entry.phi = trainer.judge.phi(&trainer.supernet.path(&entry.architecture)?);
+        entry.phi = trainer
+            .judge
+            .phi(&trainer.supernet.path(&entry.architecture)?);
         entry.phi_step = step;
         Ok(())
     }
@@ -269,7 +281,7 @@ impl Strategy for Prioritized {
             let board = self.rows();
             events.emit(Event::Board { step, board })?;
         }
-        if self.settings.matching.needs_phi() && step % self.settings.refresh == 0 {
+        if self.settings.matching.needs_phi() && step.is_multiple_of(self.settings.refresh) {
             self.refresh_oldest(step, trainer)?;
         }
         Ok(StepReport {
@@ -300,7 +312,9 @@ impl Strategy for Prioritized {
             for bucket in 0..self.state.boards.len() {
                 for index in 0..self.state.boards[bucket].entries().len() {
                     let entry = self.state.boards[bucket].entry_mut(index);
-                    entry.phi = trainer.judge.phi(&trainer.supernet.path(&entry.architecture)?);
+                    entry.phi = trainer
+                        .judge
+                        .phi(&trainer.supernet.path(&entry.architecture)?);
                     entry.phi_step = at.step;
                 }
             }

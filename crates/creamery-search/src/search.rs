@@ -71,6 +71,7 @@ pub fn search(
             ("data".into(), data.set.fingerprint()),
             ("resolution".into(), data.pipeline.resolution.to_string()),
             ("seed".into(), config.seed.to_string()),
+            ("batch".into(), config.train.batch.to_string()),
             ("budget".into(), config.budget.budget().to_string()),
             ("buckets".into(), config.budget.buckets.to_string()),
         ])),
@@ -99,7 +100,10 @@ pub fn search(
     let missing = config.budget.buckets - winners.len();
     if missing > 0 {
         events.emit(Event::Warning {
-            message: format!("{missing} of {} buckets have no winner: train longer, or with fewer buckets", config.budget.buckets),
+            message: format!(
+                "{missing} of {} buckets have no winner: train longer, or with fewer buckets",
+                config.budget.buckets
+            ),
         })?;
     }
     let (_, net) = task
@@ -128,7 +132,11 @@ pub fn search(
         cost: winner.cost,
         validation: winner.validation,
         board: task.strategy.board(),
-        family: if config.budget.buckets > 1 { members } else { Vec::new() },
+        family: if config.budget.buckets > 1 {
+            members
+        } else {
+            Vec::new()
+        },
         weights: "model.safetensors".into(),
         timing,
     };
@@ -147,8 +155,8 @@ fn samplers(
     let value = |error: &dyn std::fmt::Display| ConfigError::Value(error.to_string());
     let budget: Budget = config.budget.budget();
     // Whether anything fits is asked of the whole budget first: its error names the nearest path.
-    let whole = Sampler::new(space, resolution, channels, classes, &budget)
-        .map_err(|e| value(&e))?;
+    let whole =
+        Sampler::new(space, resolution, channels, classes, &budget).map_err(|e| value(&e))?;
     if config.budget.buckets == 1 {
         return Ok(vec![whole]);
     }

@@ -2,12 +2,12 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
+use creamery_fixtures::{Fixture, relative, space};
 use creamery_nn::{Device, Norm, Subnet, SuperNet, loss};
 use creamery_search::{
     Entry, Examples, Matching, MetaNetwork, choose, distillation_loss, rho_gradient, sigmoid,
 };
 use creamery_space::Cost;
-use creamery_fixtures::{Fixture, relative, space};
 
 struct Case {
     fixture: Fixture,
@@ -50,8 +50,16 @@ fn case() -> Case {
 /// Gradient of the distillation loss at the student's weights.
 fn gradient(case: &Case, rho: f64) -> (f64, Vec<Tensor<1>>) {
     let tracked = case.student.tracked();
-    let logits = tracked.net().forward(case.train.images.clone(), Norm::Batch).logits;
-    let loss = distillation_loss(logits, case.train.targets.clone(), case.teacher.clone(), rho);
+    let logits = tracked
+        .net()
+        .forward(case.train.images.clone(), Norm::Batch)
+        .logits;
+    let loss = distillation_loss(
+        logits,
+        case.train.targets.clone(),
+        case.teacher.clone(),
+        rho,
+    );
     let value = f64::from(loss.clone().into_scalar::<f32>());
     (value, tracked.gradients(&loss))
 }
@@ -61,8 +69,13 @@ fn the_whole_meta_step_is_that_of_pytorchs_double_backward() {
     let case = case();
     let fixture = &case.fixture;
     let device = Device::flex();
-    let output = case.student.forward(fixture.images("anchors", &device), Norm::Batch);
-    let phi: Vec<f32> = softmax(output.logits, 1).into_data().try_into_vec().unwrap();
+    let output = case
+        .student
+        .forward(fixture.images("anchors", &device), Norm::Batch);
+    let phi: Vec<f32> = softmax(output.logits, 1)
+        .into_data()
+        .try_into_vec()
+        .unwrap();
     assert!(relative(&phi, &fixture.tensors["phi_student"].values) < 1e-4);
 
     let theta = &fixture.tensors["theta/weight"].values;
@@ -90,7 +103,10 @@ fn the_whole_meta_step_is_that_of_pytorchs_double_backward() {
     let choice = choose(Matching::Meta, &phi, &entries, None, &meta, 0.5, &mut rng).unwrap();
     assert_eq!(choice.index as f64, fixture.number("k_star"));
     assert!((choice.rho - fixture.number("rho")).abs() < 1e-5);
-    assert_eq!(choice.rho, sigmoid(meta.logit(&phi, &entries[choice.index].phi)));
+    assert_eq!(
+        choice.rho,
+        sigmoid(meta.logit(&phi, &entries[choice.index].phi))
+    );
 
     let teacher: Vec<f32> = case.teacher.clone().into_data().try_into_vec().unwrap();
     assert!(relative(&teacher, &fixture.tensors["teacher_softmax"].values) < 1e-4);
@@ -106,13 +122,21 @@ fn the_whole_meta_step_is_that_of_pytorchs_double_backward() {
     );
     assert!((found.loss / fixture.number("loss_val") - 1.0).abs() < 1e-4);
     let expected = fixture.number("dloss_val_drho");
-    assert!((found.d_rho / expected - 1.0).abs() < 1e-3, "{} {expected}", found.d_rho);
+    assert!(
+        (found.d_rho / expected - 1.0).abs() < 1e-3,
+        "{} {expected}",
+        found.d_rho
+    );
 
     let theta = meta.gradient(&phi, &entries[choice.index].phi, choice.rho, found.d_rho);
     let weight: Vec<f32> = theta.weight.iter().map(|w| *w as f32).collect();
     assert!(relative(&weight, &fixture.tensors["grad_theta/weight"].values) < 1e-3);
     let bias = f64::from(fixture.tensors["grad_theta/bias"].values[0]);
-    assert!((theta.bias / bias - 1.0).abs() < 1e-3, "{} {bias}", theta.bias);
+    assert!(
+        (theta.bias / bias - 1.0).abs() < 1e-3,
+        "{} {bias}",
+        theta.bias
+    );
 }
 
 /// L_val as a function of rho, through the inner step, by central differences. The logits are f32, so the
@@ -121,32 +145,53 @@ fn the_whole_meta_step_is_that_of_pytorchs_double_backward() {
 fn the_derivative_in_rho_is_that_of_central_differences() {
     let case = case();
     let (rho, xi) = (0.6, 0.02);
-    let targets: Vec<f32> = case.held_out.targets.clone().into_data().try_into_vec().unwrap();
+    let targets: Vec<f32> = case
+        .held_out
+        .targets
+        .clone()
+        .into_data()
+        .try_into_vec()
+        .unwrap();
     let held_out = |rho: f64| {
         let mut inner = case.student.clone();
         let (_, gradient) = gradient(&case, rho);
         for (layer, g) in inner.params_mut().zip(gradient) {
             *layer.value = layer.value.clone() - g * xi;
         }
-        let logits = inner.forward(case.held_out.images.clone(), Norm::Batch).logits;
+        let logits = inner
+            .forward(case.held_out.images.clone(), Norm::Batch)
+            .logits;
         let logits: Vec<f32> = logits.into_data().try_into_vec().unwrap();
         let rows = logits.chunks(7).zip(targets.chunks(7));
         let losses = rows.map(|(row, targets)| {
             let sum: f64 = row.iter().map(|z| f64::from(*z).exp()).sum();
             let terms = row.iter().zip(targets);
-            terms.map(|(z, t)| f64::from(*t) * (sum.ln() - f64::from(*z))).sum::<f64>()
+            terms
+                .map(|(z, t)| f64::from(*t) * (sum.ln() - f64::from(*z)))
+                .sum::<f64>()
         });
         losses.sum::<f64>() / 6.0
     };
     let (_, gradient) = gradient(&case, rho);
     let teacher = case.teacher.clone();
-    let found = rho_gradient(&case.student, &gradient, &case.train, teacher, &case.held_out, xi);
+    let found = rho_gradient(
+        &case.student,
+        &gradient,
+        &case.train,
+        teacher,
+        &case.held_out,
+        xi,
+    );
     let central = |h: f64| (held_out(rho + h) - held_out(rho - h)) / (2.0 * h);
     // Richardson's extrapolation, twice.
     let (a, b, c) = (central(0.1), central(0.2), central(0.4));
     let (ab, bc) = ((4.0 * a - b) / 3.0, (4.0 * b - c) / 3.0);
     let numeric = (16.0 * ab - bc) / 15.0;
-    assert!((found.d_rho / numeric - 1.0).abs() < 1e-3, "{} {numeric}", found.d_rho);
+    assert!(
+        (found.d_rho / numeric - 1.0).abs() < 1e-3,
+        "{} {numeric}",
+        found.d_rho
+    );
 }
 
 /// No derivative where the teacher says the same as the labels: KD and CE are then one.
@@ -155,6 +200,13 @@ fn a_teacher_that_repeats_the_labels_has_no_influence() {
     let case = case();
     let (_, gradient) = gradient(&case, 0.5);
     let targets = case.train.targets.clone();
-    let found = rho_gradient(&case.student, &gradient, &case.train, targets, &case.held_out, 0.05);
+    let found = rho_gradient(
+        &case.student,
+        &gradient,
+        &case.train,
+        targets,
+        &case.held_out,
+        0.05,
+    );
     assert_eq!(found.d_rho.abs(), 0.0);
 }

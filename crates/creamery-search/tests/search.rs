@@ -1,8 +1,8 @@
 //! Small searches from images to a result.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use creamery_search::{Matching, SearchConfig, SearchResult, search};
 use creamery_space::Space;
@@ -71,12 +71,24 @@ fn a_search_ends_with_a_winner_within_budget_whose_weights_are_its_own() {
     assert!(config.budget.budget().contains(&result.cost));
     assert!(!result.board.is_empty() && result.family.is_empty());
     for row in &result.board {
-        assert!(config.budget.budget().contains(&row.cost), "the whole board is within budget");
+        assert!(
+            config.budget.budget().contains(&row.cost),
+            "the whole board is within budget"
+        );
     }
     let text = std::fs::read_to_string(path.join("result.json")).unwrap();
     assert_eq!(serde_json::from_str::<SearchResult>(&text).unwrap(), result);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for key in ["method", "space", "dataset", "seed", "macs", "params", "flops_thop", "timing"] {
+    for key in [
+        "method",
+        "space",
+        "dataset",
+        "seed",
+        "macs",
+        "params",
+        "flops_thop",
+        "timing",
+    ] {
         assert!(!json[key].is_null(), "{key}");
     }
     for key in ["space", "resolution", "choices", "timm"] {
@@ -142,13 +154,26 @@ fn every_bucket_has_a_winner_of_its_own() {
     config.budget.buckets = 3;
     config.train.epochs = 4;
     let result = finish(&folder.path().join("run"), &config);
-    let bounds = [(1_500_000, 3_000_000), (3_000_000, 4_500_000), (4_500_000, 6_000_000)];
+    let bounds = [
+        (1_500_000, 3_000_000),
+        (3_000_000, 4_500_000),
+        (4_500_000, 6_000_000),
+    ];
     assert_eq!(result.family.len(), 3);
     for (member, (least, most)) in result.family.iter().zip(bounds) {
         let macs = member.cost.macs;
-        assert!(macs >= least && macs <= most, "bucket {} has {macs}", member.bucket);
+        assert!(
+            macs >= least && macs <= most,
+            "bucket {} has {macs}",
+            member.bucket
+        );
     }
-    assert!(result.family.iter().any(|m| m.architecture == result.architecture));
+    assert!(
+        result
+            .family
+            .iter()
+            .any(|m| m.architecture == result.architecture)
+    );
 }
 
 #[test]
@@ -174,7 +199,10 @@ fn every_matching_trains() {
             matching != Matching::None,
             "{matching:?}: {metrics}"
         );
-        assert!(!metrics.contains("\"meta\""), "only the meta network has lessons");
+        assert!(
+            !metrics.contains("\"meta\""),
+            "only the meta network has lessons"
+        );
         assert!(result.cost.macs > 0);
     }
 }
@@ -185,7 +213,10 @@ fn teachers_teach_after_warm_up_and_the_meta_network_learns() {
     let path = folder.path().join("run");
     finish(&path, &config());
     let metrics = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
-    let events: Vec<Event> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let events: Vec<Event> = metrics
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     let mut lessons = 0;
     for event in &events {
         match event {
@@ -201,7 +232,15 @@ fn teachers_teach_after_warm_up_and_the_meta_network_learns() {
             _ => {}
         }
     }
-    let taught = events.iter().filter(|e| matches!(e, Event::Step { teacher: Some(_), .. }));
+    let taught = events.iter().filter(|e| {
+        matches!(
+            e,
+            Event::Step {
+                teacher: Some(_),
+                ..
+            }
+        )
+    });
     assert!(taught.count() >= 6);
     assert!(lessons >= 2, "12 steps with teachers, a lesson every 4");
 }
@@ -210,7 +249,7 @@ fn teachers_teach_after_warm_up_and_the_meta_network_learns() {
 fn what_cannot_be_searched_is_refused_before_training() {
     let folder = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
-    let mut refuse = |name: &str, change: &dyn Fn(&mut SearchConfig), text: &str| {
+    let refuse = |name: &str, change: &dyn Fn(&mut SearchConfig), text: &str| {
         let mut config = config();
         change(&mut config);
         let path = folder.path().join(name);
@@ -238,6 +277,9 @@ fn a_loss_that_is_not_finite_stops_the_search() {
     let error = run_in(&path, &config, &mut Events::default(), &stop).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, TrainError::NotFinite { .. }), "{text}");
-    assert!(text.contains("step") && text.contains("latest.safetensors"), "{text}");
+    assert!(
+        text.contains("step") && text.contains("latest.safetensors"),
+        "{text}"
+    );
     assert!(path.join("checkpoint/latest.safetensors").exists());
 }

@@ -43,7 +43,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A part of the state is missing or of another form.
-    #[error("the checkpoint has no usable `{part}` ({reason}): it belongs to another task or version")]
+    #[error(
+        "the checkpoint has no usable `{part}` ({reason}): it belongs to another task or version"
+    )]
     Part {
         /// The part.
         part: String,
@@ -51,7 +53,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A model does not go with a data set.
-    #[error("the model has {what} `{found}`, the data set has `{expected}`: choose the data it was trained for with --data")]
+    #[error(
+        "the model has {what} `{found}`, the data set has `{expected}`: choose the data it was trained for with --data"
+    )]
     Model {
         /// `channels`, `class count`, or the class of a number.
         what: String,
@@ -121,7 +125,10 @@ impl Checkpoint {
             part: part.to_owned(),
             reason,
         };
-        let value = self.json.get(part).ok_or_else(|| error("it is missing".into()))?;
+        let value = self
+            .json
+            .get(part)
+            .ok_or_else(|| error("it is missing".into()))?;
         serde_path_to_error::deserialize(value).map_err(|e| error(e.to_string()))
     }
 
@@ -150,7 +157,9 @@ impl Checkpoint {
         ]);
         let bytes = to_bytes(
             self.tensors.iter().flat_map(|(section, tensors)| {
-                tensors.iter().map(move |t| (format!("{section}:{}", t.name), t))
+                tensors
+                    .iter()
+                    .map(move |t| (format!("{section}:{}", t.name), t))
             }),
             metadata,
         );
@@ -172,7 +181,9 @@ impl Checkpoint {
             Some(other) => return Err(foreign(&format!("its format is {other}, not {FORMAT}"))),
             None => return Err(foreign("it does not say it is one")),
         }
-        let state = metadata.get("state").ok_or_else(|| foreign("it has no state"))?;
+        let state = metadata
+            .get("state")
+            .ok_or_else(|| foreign("it has no state"))?;
         let json = serde_json::from_str(state).map_err(|e| CheckpointError::Damaged {
             path: path.to_owned(),
             reason: format!("its state: {e}"),
@@ -205,7 +216,12 @@ impl View for Bytes<'_> {
         &self.0.shape
     }
     fn data(&self) -> Cow<'_, [u8]> {
-        self.0.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>().into()
+        self.0
+            .values
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<_>>()
+            .into()
     }
     fn data_len(&self) -> usize {
         self.0.values.len() * 4
@@ -335,7 +351,10 @@ mod tests {
         for length in 0..bytes.len() {
             fs::write(&path, &bytes[..length]).unwrap();
             let error = Checkpoint::load(&path).unwrap_err();
-            assert!(matches!(error, CheckpointError::Damaged { .. }), "{length}: {error}");
+            assert!(
+                matches!(error, CheckpointError::Damaged { .. }),
+                "{length}: {error}"
+            );
         }
         fs::write(&path, b"\xff\xff\xff\xff\xff\xff\xff\xffgarbage").unwrap();
         assert!(Checkpoint::load(&path).is_err());
@@ -349,8 +368,9 @@ mod tests {
         let mut files = Vec::new();
         for _ in 0..10 {
             // A hash map's order is drawn anew for each.
-            let metadata: HashMap<_, _> =
-                (0..9).map(|i| (format!("key {i}"), format!("\"{i}\""))).collect();
+            let metadata: HashMap<_, _> = (0..9)
+                .map(|i| (format!("key {i}"), format!("\"{i}\"")))
+                .collect();
             write_weights(&path, &tensors, metadata.clone()).unwrap();
             assert_eq!(read_weights(&path).unwrap(), (tensors.clone(), metadata));
             files.push(fs::read(&path).unwrap());

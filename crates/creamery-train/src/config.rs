@@ -219,7 +219,10 @@ mod tests {
         let file = Some("seed = 2\n[train]\nlr = 0.2\n");
         assert_eq!(resolve(file, &[], "").unwrap().seed, 2);
         let got = resolve(file, &["seed=3", "train.name=5M"], "").unwrap();
-        assert_eq!((got.seed, got.train.lr, got.train.name.as_str()), (3, 0.2, "5M"));
+        assert_eq!(
+            (got.seed, got.train.lr, got.train.name.as_str()),
+            (3, 0.2, "5M")
+        );
         assert_eq!(resolve(file, &["seed=3"], "seed = 4").unwrap().seed, 4);
     }
 
@@ -227,13 +230,19 @@ mod tests {
     fn wrong_keys_and_types_are_told_with_their_place() {
         let error = |file, sets: &[&str]| resolve(file, sets, "").unwrap_err().to_string();
         let unknown = error(Some("seed = 2\n\n[train]\nlrr = 0.2\n"), &[]);
-        assert!(unknown.contains("my config.toml, line 4") && unknown.contains("`lr`"), "{unknown}");
+        assert!(
+            unknown.contains("my config.toml, line 4") && unknown.contains("`lr`"),
+            "{unknown}"
+        );
         let kind = error(Some("seed = \"x\"\n"), &[]);
         assert!(kind.contains("line 1") && kind.contains("string"), "{kind}");
         let far = error(Some("completely = 1\n"), &[]);
         assert!(far.contains("seed, train"), "{far}");
         let set = error(None, &["train.lrr=1"]);
-        assert!(set.contains("--set train.lrr=1") && set.contains("`lr`"), "{set}");
+        assert!(
+            set.contains("--set train.lrr=1") && set.contains("`lr`"),
+            "{set}"
+        );
         let value = error(None, &["train.lr=fast"]);
         assert!(value.contains("train.lr"), "{value}");
         assert!(error(None, &["seed"]).contains("key=value"));

@@ -273,7 +273,8 @@ impl<'a> Engine<'a> {
                 }
                 let batch = loader.next().expect("training batches have no end")?;
                 self.step(&batch)?;
-                if !self.progress.epoch_pending && self.saved.elapsed() >= self.plan.checkpoint_every
+                if !self.progress.epoch_pending
+                    && self.saved.elapsed() >= self.plan.checkpoint_every
                 {
                     self.checkpoint()?;
                 }

@@ -77,15 +77,23 @@ impl RetrainConfig {
         });
         let known = |entries: Vec<(&str, Option<Value>)>| -> Table {
             let known = entries.into_iter();
-            known.filter_map(|(k, v)| Some((k.to_owned(), v?))).collect()
+            known
+                .filter_map(|(k, v)| Some((k.to_owned(), v?)))
+                .collect()
         };
         let train = known(vec![
             ("epochs", int(r.epochs)),
             ("batch", int(r.batch)),
             ("lr", r.lr.map(Value::Float)),
-            ("optimizer", optimizer.map(|name| Value::String(name.into()))),
+            (
+                "optimizer",
+                optimizer.map(|name| Value::String(name.into())),
+            ),
             ("weight_decay", r.weight_decay.map(Value::Float)),
-            ("lr_warmup_epochs", r.warmup_epochs.map(|v| Value::Float(v as f64))),
+            (
+                "lr_warmup_epochs",
+                r.warmup_epochs.map(|v| Value::Float(v as f64)),
+            ),
             ("decay", Some(Value::String("cosine".into()))),
         ]);
         known(vec![
@@ -221,6 +229,7 @@ pub fn retrain(
             ("space".into(), space.fingerprint()),
             ("architecture".into(), format!("{architecture:?}")),
             ("data".into(), data.set.fingerprint()),
+            ("batch".into(), config.train.batch.to_string()),
         ])),
     };
     let mut task = Retraining {
@@ -239,7 +248,11 @@ pub fn retrain(
         Ended::Stopped { step } => return Ok(Outcome::Stopped { step }),
     };
     let test = task.accuracy(&data.set.test)?;
-    let validation = data.validation.as_ref().map(|v| task.accuracy(v)).transpose()?;
+    let validation = data
+        .validation
+        .as_ref()
+        .map(|v| task.accuracy(v))
+        .transpose()?;
     let model = Model {
         net: task.result().clone(),
         space: space.clone(),
@@ -369,7 +382,9 @@ impl Task for Retraining<'_> {
         _at: Position,
         _events: &mut Events,
     ) -> Result<Option<Accuracy>, TrainError> {
-        self.validation.map(|split| self.accuracy(split)).transpose()
+        self.validation
+            .map(|split| self.accuracy(split))
+            .transpose()
     }
 
     fn save(&self, checkpoint: &mut Checkpoint) {
@@ -382,7 +397,8 @@ impl Task for Retraining<'_> {
     }
 
     fn load(&mut self, checkpoint: &mut Checkpoint) -> Result<(), TrainError> {
-        self.net.load(checkpoint.take_tensors("net"), &self.device)?;
+        self.net
+            .load(checkpoint.take_tensors("net"), &self.device)?;
         self.optimizer
             .load(checkpoint.take_tensors("optimizer"), &self.device)?;
         if self.ema.is_some() {

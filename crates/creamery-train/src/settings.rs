@@ -104,14 +104,44 @@ impl TrainSettings {
         let part = |v: f64| (0.0..1.0).contains(&v);
         let checks = [
             ("epochs", self.epochs as f64, self.epochs > 0, "at least 1"),
-            ("batch", self.batch as f64, self.batch > 1, "at least 2, for batch norm"),
+            (
+                "batch",
+                self.batch as f64,
+                self.batch > 1,
+                "at least 2, for batch norm",
+            ),
             ("lr", self.lr, positive(self.lr), "above 0"),
-            ("lr_warmup_epochs", self.lr_warmup_epochs, not_negative(self.lr_warmup_epochs), "0 or more"),
-            ("lr_warmup_from", self.lr_warmup_from, not_negative(self.lr_warmup_from), "0 or more"),
+            (
+                "lr_warmup_epochs",
+                self.lr_warmup_epochs,
+                not_negative(self.lr_warmup_epochs),
+                "0 or more",
+            ),
+            (
+                "lr_warmup_from",
+                self.lr_warmup_from,
+                not_negative(self.lr_warmup_from),
+                "0 or more",
+            ),
             ("momentum", self.momentum, part(self.momentum), "in [0, 1)"),
-            ("weight_decay", self.weight_decay, not_negative(self.weight_decay), "0 or more"),
-            ("clip_norm", self.clip_norm, not_negative(self.clip_norm), "0 (off) or more"),
-            ("label_smoothing", self.label_smoothing, part(self.label_smoothing), "in [0, 1)"),
+            (
+                "weight_decay",
+                self.weight_decay,
+                not_negative(self.weight_decay),
+                "0 or more",
+            ),
+            (
+                "clip_norm",
+                self.clip_norm,
+                not_negative(self.clip_norm),
+                "0 (off) or more",
+            ),
+            (
+                "label_smoothing",
+                self.label_smoothing,
+                part(self.label_smoothing),
+                "in [0, 1)",
+            ),
             (
                 "norm_momentum",
                 self.norm_momentum,

@@ -1,9 +1,9 @@
 //! Ten SGD steps of one path, and the optimizers alone, against PyTorch and timm.
 
 use burn::tensor::{Tensor, TensorData};
+use creamery_fixtures::{Fixture, relative, space};
 use creamery_nn::{Device, LayerParams, Norm, Subnet, loss};
 use creamery_train::optim::{Optimizer, OptimizerKind, OptimizerSettings, clip_global_norm};
-use creamery_fixtures::{Fixture, relative, space};
 
 #[test]
 fn ten_steps_of_sgd_have_the_losses_of_pytorch() {
@@ -26,10 +26,16 @@ fn ten_steps_of_sgd_have_the_losses_of_pytorch() {
         let output = tracked.net().forward(x.clone(), Norm::Batch);
         let loss = loss::cross_entropy(output.logits, targets.clone());
         let found = f64::from(loss.clone().into_scalar::<f32>());
-        assert!((found / expected - 1.0).abs() < 1e-3, "step {step}: {found} {expected}");
+        assert!(
+            (found / expected - 1.0).abs() < 1e-3,
+            "step {step}: {found} {expected}"
+        );
         let mut gradients = tracked.gradients(&loss);
         let found = clip_global_norm(&mut gradients, setting("clip_norm"));
-        assert!((found / norm - 1.0).abs() < 1e-3, "step {step}: norm {found} {norm}");
+        assert!(
+            (found / norm - 1.0).abs() < 1e-3,
+            "step {step}: norm {found} {norm}"
+        );
         optimizer.step(net.params_mut(), gradients, setting("lr"));
     }
     // The losses cannot tell which tensors decay; the values after ten steps can.

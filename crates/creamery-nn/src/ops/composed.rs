@@ -1,9 +1,9 @@
 //! The operators written in Burn's operations: right on every device, fast on none.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, silu};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::Tensor;
 use creamery_space::{Activation, LayerSpec};
 
 use super::{NORM_EPSILON, Norm};
@@ -19,7 +19,11 @@ pub fn feature_map(
 ) -> (Tensor<4>, Option<Tensor<1>>) {
     let mut norms = Norms::new(norm, running);
     let mut params = split(spec, params).into_iter();
-    let mut next = || params.next().expect("one tensor for each slot of the layer");
+    let mut next = || {
+        params
+            .next()
+            .expect("one tensor for each slot of the layer")
+    };
     let y = match *spec {
         LayerSpec::ConvNorm {
             in_channels,
@@ -86,8 +90,8 @@ pub fn head(x: Tensor<4>, params: &Tensor<1>) -> Tensor<2> {
 pub fn linear(x: Tensor<2>, params: &Tensor<1>) -> Tensor<2> {
     let features = x.dims()[1];
     let outputs = params.dims()[0] / (features + 1);
-    let weight = params.clone().slice([0..outputs * features]);
-    let bias = params.clone().slice([outputs * features..outputs * (features + 1)]);
+    let weight = params.clone().narrow(0, 0, outputs * features);
+    let bias = params.clone().narrow(0, outputs * features, outputs);
     affine(x, weight, bias)
 }
 
@@ -203,8 +207,8 @@ impl Norms {
                 let running = self.running.clone().expect("the layer has batch norms");
                 let start = self.start;
                 self.start += 2 * c;
-                let mean = running.clone().slice([start..start + c]);
-                let var = running.slice([start + c..start + 2 * c]);
+                let mean = running.clone().narrow(0, start, c);
+                let var = running.narrow(0, start + c, c);
                 (x - row(mean), row(var))
             }
         };

@@ -132,8 +132,7 @@ impl Optimizer {
                         }) => (square, momentum),
                         _ => (grad.ones_like(), grad.zeros_like()),
                     };
-                    let square =
-                        square.clone() + (grad.clone().square() - square) * (1.0 - alpha);
+                    let square = square.clone() + (grad.clone().square() - square) * (1.0 - alpha);
                     let scaled = grad / (square.clone() + epsilon).sqrt();
                     let buffer = buffer * momentum + scaled * lr;
                     let state = State {

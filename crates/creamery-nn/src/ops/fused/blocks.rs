@@ -10,7 +10,6 @@ use creamery_kernels::head::{self, HeadSaved, HeadShape, HeadWeights};
 use creamery_kernels::{ChannelStats, NormGrads, NormWeights, RunningStats};
 use creamery_space::LayerSpec;
 
-
 const FITS: &str = "a layer's parameters have the lengths of its slots";
 
 /// What a forward pass in training leaves for the backward pass.
@@ -216,7 +215,11 @@ fn block_stats(shape: &BlockShape, stats: block::BlockStats) -> Vec<f32> {
     let inner = shape.images * shape.height * shape.width;
     let outer = shape.images * shape.out_height() * shape.out_width();
     let expand = stats.expand.map(|stats| (stats, inner));
-    flat_stats(expand.into_iter().chain([(stats.depthwise, outer), (stats.project, outer)]))
+    flat_stats(
+        expand
+            .into_iter()
+            .chain([(stats.depthwise, outer), (stats.project, outer)]),
+    )
 }
 
 type Map = (Vec<f32>, Vec<usize>);
@@ -238,7 +241,12 @@ pub fn forward(
     let weights = block_weights(&shape, expands, params);
     let out = block::forward(&shape, &weights, values(x)).expect(FITS);
     let stats = block_stats(&shape, out.stats);
-    (out.y, block_dims(&shape), stats, Saved::Block(spec.clone(), out.saved))
+    (
+        out.y,
+        block_dims(&shape),
+        stats,
+        Saved::Block(spec.clone(), out.saved),
+    )
 }
 
 /// Forward pass with batch statistics that keeps nothing: the map, its shape, statistics.
@@ -313,8 +321,7 @@ pub fn backward(
         Saved::Block(spec, saved) => {
             let (shape, expands) = block_shape(spec, map(x));
             let weights = block_weights(&shape, expands, params);
-            let grads =
-                block::backward(&shape, &weights, values(x), saved, dy, input).expect(FITS);
+            let grads = block::backward(&shape, &weights, values(x), saved, dy, input).expect(FITS);
             if let Some(expand) = grads.expand {
                 flat.extend(expand.weight);
                 norm(&mut flat, expand.norm);
@@ -353,7 +360,12 @@ pub fn backward(
 }
 
 fn block_dims(shape: &BlockShape) -> Vec<usize> {
-    vec![shape.images, shape.out_height(), shape.out_width(), shape.out_channels]
+    vec![
+        shape.images,
+        shape.out_height(),
+        shape.out_width(),
+        shape.out_channels,
+    ]
 }
 
 /// Shape of the output, and values per channel.
