@@ -287,8 +287,10 @@ mod tests {
         let mut config = SearchConfig::default();
         config.cream.rho = 1.5;
         assert!(config.check().unwrap_err().to_string().contains("[0, 1]"));
-        let mut config = SearchConfig::default();
-        config.method = "craem".into();
+        let config = SearchConfig {
+            method: "craem".into(),
+            ..SearchConfig::default()
+        };
         assert!(config.check().unwrap_err().to_string().contains("`cream`"));
     }
 }

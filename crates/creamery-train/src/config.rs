@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use serde::Deserialize;
 
-    #[derive(Debug, Deserialize, PartialEq)]
+    #[derive(Debug, Default, Deserialize, PartialEq)]
     #[serde(default, deny_unknown_fields)]
     struct Sample {
         seed: u64,
@@ -177,15 +177,6 @@ mod tests {
     struct Train {
         lr: f64,
         name: String,
-    }
-
-    impl Default for Sample {
-        fn default() -> Self {
-            Self {
-                seed: 0,
-                train: Train::default(),
-            }
-        }
     }
 
     impl Default for Train {
