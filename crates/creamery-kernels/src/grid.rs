@@ -4,8 +4,8 @@
 //! The cuts depend on the shape alone, and what chunks sum is put together in their order, so that
 //! results do not depend on the number of threads.
 
+use crate::team::for_each;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Most blocks of channels in a group: what one tile of a matrix product covers.
 const WIDEST_GROUP: usize = 3;
@@ -112,34 +112,11 @@ pub(crate) fn groups(blocks: usize, work: usize) -> Vec<Range<usize>> {
     split(blocks, blocks.div_ceil(WIDEST_GROUP))
 }
 
-/// Runs `task` for `0..count` on the threads of the current pool, each taking the next when it is free.
-pub(crate) fn for_each(count: usize, task: &(dyn Fn(usize) + Sync)) {
-    let threads = rayon::current_num_threads().min(count);
-    if threads <= 1 {
-        (0..count).for_each(task);
-        return;
-    }
-    let next = AtomicUsize::new(0);
-    let work = || {
-        loop {
-            let mine = next.fetch_add(1, Ordering::Relaxed);
-            if mine >= count {
-                break;
-            }
-            task(mine);
-        }
-    };
-    rayon::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|_| work());
-        }
-        work();
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::team::together;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn a_grid_covers_every_block_and_image_once() {
@@ -174,20 +151,22 @@ mod tests {
         for grid in [Grid::new(2, 8, 1000), Grid::new(20, 8, 1)] {
             let done = AtomicUsize::new(0);
             let tasks = grid.groups.len() * grid.chunks.len();
-            grid.run(&[
-                Phase {
-                    task: &|_, _| _ = done.fetch_add(1, Ordering::SeqCst),
-                    join: &|_| {},
-                },
-                Phase {
-                    task: &|_, _| {
-                        if grid.chunks.len() > 1 {
-                            assert_eq!(done.load(Ordering::SeqCst), tasks);
-                        }
+            together(|| {
+                grid.run(&[
+                    Phase {
+                        task: &|_, _| _ = done.fetch_add(1, Ordering::SeqCst),
+                        join: &|_| {},
                     },
-                    join: &|_| {},
-                },
-            ]);
+                    Phase {
+                        task: &|_, _| {
+                            if grid.chunks.len() > 1 {
+                                assert_eq!(done.load(Ordering::SeqCst), tasks);
+                            }
+                        },
+                        join: &|_| {},
+                    },
+                ]);
+            });
             assert_eq!(done.load(Ordering::SeqCst), tasks);
         }
     }

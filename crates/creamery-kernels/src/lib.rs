@@ -42,7 +42,7 @@
 //! * **Threads.** Work is cut into groups of channels and, where a map is large, chunks of images, by the shape
 //!   alone; partial sums are joined in a fixed order. So results are the same bits for any number of threads. A
 //!   small map's group goes through several steps at once, without waiting for other groups. Work runs on the
-//!   rayon pool that the caller is in; call from inside a pool, or each step wakes it anew.
+//!   rayon pool that the caller is in; call from inside a pool, or each operator wakes it anew; its threads stay awake through the steps of an operator.
 //! * **Memory.** Buffers come from a pool ([`release_idle_buffers`]), outputs are plain vectors
 //!   ([`keep_freed_memory`]).
 //! * **Instructions.** Each kernel is written once, over vectors of 16 floats, and compiled for each [`Isa`].
@@ -72,6 +72,7 @@ pub mod primitives;
 mod product;
 mod shared;
 mod simd;
+mod team;
 
 pub use error::KernelError;
 pub use isa::{Isa, with_isa};

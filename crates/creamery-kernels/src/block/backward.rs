@@ -21,6 +21,7 @@ use crate::pool::Buffer;
 use crate::product::{Left, Order, Product, Right, Start, Target};
 use crate::shared::Shared;
 use crate::simd::LANES;
+use crate::team::together;
 use std::ops::Range;
 
 /// Pixels that go through a chain of small passes together.
@@ -63,6 +64,28 @@ pub fn backward(
         });
     }
     let isa = isa::current();
+    Ok(together(|| {
+        run(isa, shape, weights, x, saved, dy, input, &window)
+    }))
+}
+
+/// The pass, of arguments that fit.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "those of the public function, and what was found of them"
+)]
+fn run(
+    isa: Proof,
+    shape: &BlockShape,
+    weights: &BlockWeights<'_>,
+    x: &[f32],
+    saved: &BlockSaved,
+    dy: &[f32],
+    input: bool,
+    window: &Window,
+) -> BlockGrads {
+    let (blocks, images) = (shape.mid_channels.div_ceil(LANES), shape.images);
+    let outer = window.out_height * window.out_width;
 
     let (projected, project_norm) =
         output(isa, shape, &output_grid(shape)).backward(&saved.project, dy);
@@ -73,7 +96,7 @@ pub fn backward(
         weights,
         x,
         saved,
-        window: &window,
+        window,
         grid: &grid,
         outer,
     };
@@ -89,7 +112,7 @@ pub fn backward(
         });
     let project = std::mem::take(&mut gated.project);
     let inner = pass.through_depthwise(gated, squeezed.as_ref(), dy, input);
-    Ok(BlockGrads {
+    BlockGrads {
         x: inner.x,
         expand: inner.expand,
         depthwise: inner.depthwise,
@@ -97,7 +120,7 @@ pub fn backward(
         squeeze: squeezed.map(|squeezed| squeezed.grads),
         project,
         project_norm,
-    })
+    }
 }
 
 /// What all steps of the pass share.

@@ -2,13 +2,14 @@
 
 use super::backward::{Pass, TILE};
 use crate::elementwise::RawSlope;
-use crate::grid::{Grid, Phase, for_each};
+use crate::grid::{Grid, Phase};
 use crate::norm::SharedNormBackward;
 use crate::partial::{Partial, SharedPartial};
 use crate::pool::Buffer;
 use crate::product::{Left, Order, Product, Right, Start, Target};
 use crate::shared::{Shared, View};
 use crate::simd::LANES;
+use crate::team::for_each;
 use std::ops::Range;
 
 /// What the gradients of the expansion are made of.

@@ -16,6 +16,7 @@ use crate::pool::Buffer;
 use crate::product::{ColumnSums, Left, Order, Product, Right, Target, Transpose};
 use crate::shared::Shared;
 use crate::simd::LANES;
+use crate::team::together;
 use std::ops::Range;
 
 /// A block in training: normalised by the statistics of the batch, ready for [`super::backward`].
@@ -28,7 +29,7 @@ pub fn forward(
     x: &[f32],
 ) -> Result<BlockForward, KernelError> {
     let window = check(shape, weights, x)?;
-    let (y, saved) = run(shape, weights, x, &window, None);
+    let (y, saved) = start(shape, weights, x, &window, None);
     let stats = stats(&saved);
     Ok(BlockForward { y, saved, stats })
 }
@@ -43,7 +44,7 @@ pub fn forward_no_grad(
     x: &[f32],
 ) -> Result<(Vec<f32>, BlockStats), KernelError> {
     let window = check(shape, weights, x)?;
-    let (y, saved) = run(shape, weights, x, &window, None);
+    let (y, saved) = start(shape, weights, x, &window, None);
     Ok((y, stats(&saved)))
 }
 
@@ -77,7 +78,7 @@ pub fn infer(
         ["project running mean", "project running variance"],
         shape.out_channels,
     )?;
-    Ok(run(shape, weights, x, &window, Some(running)).0)
+    Ok(start(shape, weights, x, &window, Some(running)).0)
 }
 
 fn stats(saved: &BlockSaved) -> BlockStats {
@@ -88,8 +89,8 @@ fn stats(saved: &BlockSaved) -> BlockStats {
     }
 }
 
-/// The block, by the statistics of the batch or by running ones.
-fn run(
+/// The block with this thread's instructions and all threads, by the batch's statistics or by running ones.
+fn start(
     shape: &BlockShape,
     weights: &BlockWeights<'_>,
     x: &[f32],
@@ -97,6 +98,18 @@ fn run(
     running: Option<&BlockRunningStats<'_>>,
 ) -> (Vec<f32>, BlockSaved) {
     let isa = isa::current();
+    together(|| run(isa, shape, weights, x, window, running))
+}
+
+/// The block, by the statistics of the batch or by running ones.
+fn run(
+    isa: Proof,
+    shape: &BlockShape,
+    weights: &BlockWeights<'_>,
+    x: &[f32],
+    window: &Window,
+    running: Option<&BlockRunningStats<'_>>,
+) -> (Vec<f32>, BlockSaved) {
     let mid = shape.mid_channels;
     let blocks = mid.div_ceil(LANES);
     let (inner, outer) = (

@@ -2,7 +2,7 @@
 
 use super::{BlockShape, BlockWeights};
 use crate::elementwise::Gate;
-use crate::grid::{Grid, Phase, for_each};
+use crate::grid::{Grid, Phase};
 use crate::isa::{Kernel, Proof};
 use crate::map::{Output, SavedMap};
 use crate::norm::{MOMENTS, Parts, RunningStats, SharedParts, set_by_moments};
@@ -10,6 +10,7 @@ use crate::pool::Buffer;
 use crate::product::{ColumnSums, Left, Order, Product, Right, Target, Transpose};
 use crate::shared::{Shared, View};
 use crate::simd::{LANES, Simd};
+use crate::team::for_each;
 use std::ops::Range;
 
 /// Pixels of an image from which on its gate is multiplied into a copy of the weights, rather than into

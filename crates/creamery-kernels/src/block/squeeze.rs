@@ -4,12 +4,13 @@
 
 use super::{BlockShape, SqueezeGrads, SqueezeWeights};
 use crate::elementwise::HardSigmoid;
-use crate::grid::{for_each, groups};
+use crate::grid::groups;
 use crate::isa::Proof;
 use crate::pool::Buffer;
 use crate::product::{Left, Order, Product, Right, Start, Target, Transpose};
 use crate::shared::Shared;
 use crate::simd::LANES;
+use crate::team::for_each;
 use std::ops::Range;
 
 /// What the backward of squeeze-excite needs.

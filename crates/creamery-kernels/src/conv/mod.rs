@@ -17,6 +17,7 @@ use crate::pool::Buffer;
 use crate::product::{ColumnSums, Left, Order, Product, Right, Start, Target, Transpose};
 use crate::shared::Shared;
 use crate::simd::LANES;
+use crate::team::together;
 use patches::{each_run, from_patches, patches, to_patches};
 use std::ops::Range;
 
@@ -152,7 +153,7 @@ pub fn forward(
     x: &[f32],
 ) -> Result<ConvForward, KernelError> {
     check(shape, weights, x)?;
-    let (y, map) = run(shape, weights, x, None);
+    let (y, map) = start(shape, weights, x, None);
     Ok(ConvForward {
         y,
         stats: map.norm.stats(),
@@ -170,7 +171,7 @@ pub fn forward_no_grad(
     x: &[f32],
 ) -> Result<(Vec<f32>, ChannelStats), KernelError> {
     check(shape, weights, x)?;
-    let (y, map) = run(shape, weights, x, None);
+    let (y, map) = start(shape, weights, x, None);
     Ok((y, map.norm.stats()))
 }
 
@@ -186,7 +187,7 @@ pub fn infer(
 ) -> Result<Vec<f32>, KernelError> {
     check(shape, weights, x)?;
     running.check(["running mean", "running variance"], shape.out_channels)?;
-    Ok(run(shape, weights, x, Some(running)).0)
+    Ok(start(shape, weights, x, Some(running)).0)
 }
 
 /// The gradients of a convolution, by that of its output.
@@ -214,11 +215,13 @@ pub fn backward(
         blocks * shape.images * shape.pixels() * LANES,
     )?;
     let isa = isa::current();
-    let (slope, norm) = shape.output(isa, &grid).backward(&saved.0, dy);
+    Ok(together(|| {
+        let (slope, norm) = shape.output(isa, &grid).backward(&saved.0, dy);
 
-    let weight = weight_grad(isa, shape, &grid, x, &slope);
-    let x = input.then(|| input_grad(isa, shape, weights, &slope));
-    Ok(ConvGrads { x, weight, norm })
+        let weight = weight_grad(isa, shape, &grid, x, &slope);
+        let x = input.then(|| input_grad(isa, shape, weights, &slope));
+        ConvGrads { x, weight, norm }
+    }))
 }
 
 fn check(shape: &ConvShape, weights: &ConvWeights<'_>, x: &[f32]) -> Result<(), KernelError> {
@@ -269,14 +272,25 @@ fn check(shape: &ConvShape, weights: &ConvWeights<'_>, x: &[f32]) -> Result<(), 
         .check(["norm gamma", "norm beta"], out_channels)
 }
 
-/// The convolution, by the statistics of the batch or by running ones.
-fn run(
+/// The convolution with this thread's instructions and all threads; see [`run`].
+fn start(
     shape: &ConvShape,
     weights: &ConvWeights<'_>,
     x: &[f32],
     running: Option<&RunningStats<'_>>,
 ) -> (Vec<f32>, SavedMap) {
     let isa = isa::current();
+    together(|| run(isa, shape, weights, x, running))
+}
+
+/// The convolution, by the statistics of the batch or by running ones.
+fn run(
+    isa: Proof,
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+    x: &[f32],
+    running: Option<&RunningStats<'_>>,
+) -> (Vec<f32>, SavedMap) {
     let (out, k, pixels) = (shape.out_channels, shape.patch(), shape.pixels());
     let grid = shape.grid();
     let counts = grid.counts(pixels);
