@@ -158,7 +158,7 @@ pub(crate) struct SharedNorm<'a> {
 
 impl<'a> SharedNorm<'a> {
     /// Sets the coefficients of a channel by its statistics.
-    fn set(&self, weights: &NormWeights<'_>, channel: usize, mean: f32, var: f32) {
+    pub(crate) fn set(&self, weights: &NormWeights<'_>, channel: usize, mean: f32, var: f32) {
         let root = 1.0 / (var + EPSILON).sqrt();
         let scale = weights.gamma[channel] * root;
         let values = [
