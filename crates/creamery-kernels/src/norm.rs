@@ -268,6 +268,21 @@ impl<'a> SharedParts<'a> {
 /// Quantities of the statistics' [`Parts`]: the shift, and the sums of `x - shift` and its square.
 pub(crate) const MOMENTS: usize = 3;
 
+impl<'a> SharedParts<'a> {
+    /// Shift, sum and sum of squares of a part over blocks of channels, to write.
+    ///
+    /// # Safety
+    /// As for [`write`](Self::write).
+    pub(crate) unsafe fn moments(
+        &self,
+        part: usize,
+        blocks: &Range<usize>,
+    ) -> [&'a mut [f32]; MOMENTS] {
+        // SAFETY: the caller vouches for all three, which lie apart.
+        std::array::from_fn(|quantity| unsafe { self.write(part, quantity, blocks) })
+    }
+}
+
 /// Sets the channels of `blocks` by the moments of all parts, `counts` values each.
 ///
 /// Every part's sums are about its own shift, a value of its channel, so that they do not cancel; the

@@ -265,6 +265,32 @@ mod tests {
         }
     }
 
+    /// What is idle never makes more than a quarter over what was once in use, the largest go first, and a
+    /// buffer is found that is a little too large.
+    #[test]
+    fn idle_memory_is_bounded() {
+        let mut free = Free {
+            idle: BTreeMap::new(),
+            idle_size: 0,
+            used_size: 0,
+            most_used: 0,
+        };
+        for class in [64, 128, 1024] {
+            free.note_use(class);
+            free.used_size -= class;
+            free.idle_size += class;
+            let idle = Idle(NonNull::dangling());
+            free.idle.entry(class).or_default().push(idle);
+        }
+        free.note_use(512);
+        let surplus: Vec<usize> = free.surplus().into_iter().map(|(_, class)| class).collect();
+        assert_eq!(surplus, [1024]);
+        assert_eq!((free.idle_size, free.most_used), (192, 1024));
+        assert!(free.take(96).is_some_and(|(_, class)| class == 128));
+        assert!(free.take(32).is_none(), "64 is more than half too large");
+        assert_eq!((free.idle_size, free.used_size), (64, 640));
+    }
+
     #[test]
     fn buffers_are_aligned_zeroed_on_request_and_padded() {
         let mut buffer = Buffer::stale(1000);

@@ -6,7 +6,7 @@ use crate::elementwise::{Fill, Moments};
 use crate::isa::Proof;
 use crate::norm::{NormBlock, SharedNorm, SharedParts};
 use crate::pool::Buffer;
-use crate::product::{ColumnSums, Left, Order, Product, Right, Target, Transpose};
+use crate::product::{Left, Order, Product, Right, Target, Transpose};
 use crate::shared::Shared;
 use crate::simd::LANES;
 use std::ops::Range;
@@ -89,27 +89,13 @@ impl Stage<'_> {
             block: to.images * pixels * LANES,
             whole: true,
         };
-        let sums = moments.map(|(moments, part)| {
-            // SAFETY: the caller vouches for this part of these channels.
-            let [shift, sum, squares] =
-                [0, 1, 2].map(|quantity| unsafe { moments.write(part, quantity, blocks) });
-            let c = Target {
-                at: shift.as_mut_ptr(),
-                row: LANES,
-                block: LANES,
-                whole: true,
-            };
-            // SAFETY: `shift` has the columns of the blocks, and one row.
-            self.isa.run(unsafe { Product::new([1, n, k], a, b, c) });
-            ColumnSums {
-                shift,
-                sum,
-                squares,
-            }
-        });
         // SAFETY: the caller vouches for these channels of these images.
-        self.isa
-            .run(unsafe { Product::new([images.len() * pixels, n, k], a, b, c) }.sums(sums));
+        let mut product = unsafe { Product::new([images.len() * pixels, n, k], a, b, c) };
+        if let Some((moments, part)) = moments {
+            // SAFETY: the caller vouches for this part of these channels.
+            product = product.sums(self.isa, unsafe { moments.moments(part, blocks) }, true);
+        }
+        self.isa.run(product);
     }
 }
 
@@ -219,8 +205,7 @@ impl<'a> Convolution<'a> {
     ) {
         let block = self.block..self.block + 1;
         // SAFETY: the caller vouches for them.
-        let [shift, sum, squares] =
-            [0, 1, 2].map(|quantity| unsafe { moments.write(part, quantity, &block) });
+        let [shift, sum, squares] = unsafe { moments.moments(part, &block) };
         if first {
             shift.copy_from_slice(&raw[..LANES]);
         }
