@@ -8,7 +8,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use creamery_kernels::update::{Rmsprop, Sgd};
 
-use super::fused;
+use super::{composed, fused};
 
 /// The tensor out of its place, in which `stand_in` is left.
 fn take(place: &mut Tensor<1>, stand_in: &Tensor<1>) -> Tensor<1> {
@@ -25,7 +25,7 @@ pub fn blend(a: f64, x: &mut Tensor<1>, b: f64, y: &Tensor<1>) {
     *x = if on_cpu(y) {
         fused::blend(a as f32, old, b as f32, y.clone())
     } else {
-        old * a + y.clone() * b
+        composed::blend(a, old, b, y.clone())
     };
 }
 
@@ -35,7 +35,7 @@ pub fn dot(pairs: &[(&Tensor<1>, &Tensor<1>)]) -> f64 {
         .iter()
         .map(|(x, y)| match on_cpu(x) {
             true => fused::dot((*x).clone(), (*y).clone()),
-            false => ((*x).clone() * (*y).clone()).sum(),
+            false => composed::dot((*x).clone(), (*y).clone()),
         })
         .collect();
     if products.is_empty() {
@@ -61,16 +61,7 @@ pub fn sgd(
     (*value, *momentum) = if on_cpu(&grad) {
         fused::sgd(old, buffer, grad, *settings, decaying.to_vec())
     } else {
-        let Sgd {
-            lr, momentum: m, ..
-        } = *settings;
-        let grad = decayed(grad * settings.scale, &old, decaying, settings.weight_decay);
-        let buffer = buffer * m + grad.clone();
-        let change = match settings.nesterov {
-            true => grad + buffer.clone() * m,
-            false => buffer.clone(),
-        };
-        (old - change * lr, buffer)
+        composed::sgd(old, buffer, grad, settings, decaying)
     };
 }
 
@@ -87,28 +78,6 @@ pub fn rmsprop(
     (*value, *momentum, *square) = if on_cpu(&grad) {
         fused::rmsprop(old, buffer, average, grad, *settings, decaying.to_vec())
     } else {
-        let Rmsprop { lr, alpha, .. } = *settings;
-        let grad = decayed(grad * settings.scale, &old, decaying, settings.weight_decay);
-        let average = average.clone() + (grad.clone().square() - average) * (1.0 - alpha);
-        let scaled = grad / (average.clone() + settings.epsilon).sqrt();
-        let buffer = buffer * settings.momentum + scaled * lr;
-        (old - buffer.clone(), buffer, average)
+        composed::rmsprop(old, buffer, average, grad, settings, decaying)
     };
-}
-
-/// `grad + weight_decay value` in the ranges of `decaying`, `grad` elsewhere.
-fn decayed(
-    grad: Tensor<1>,
-    value: &Tensor<1>,
-    decaying: &[Range<usize>],
-    weight_decay: f32,
-) -> Tensor<1> {
-    if weight_decay == 0.0 {
-        return grad;
-    }
-    decaying.iter().fold(grad, |grad, range| {
-        let part = grad.clone().slice([range.clone()])
-            + value.clone().slice([range.clone()]) * weight_decay;
-        grad.slice_assign([range.clone()], part)
-    })
 }

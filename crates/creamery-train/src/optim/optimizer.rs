@@ -95,20 +95,18 @@ impl Optimizer {
             epsilon,
             weight_decay,
         } = self.settings;
-        let rmsprop = kind == OptimizerKind::Rmsprop;
-        if !self.state.contains_key(layer.name) {
-            let state = State {
-                momentum: grad.zeros_like(),
-                square: rmsprop.then(|| grad.ones_like()),
-            };
-            self.state.insert(layer.name.to_owned(), state);
-        }
-        let state = self.state.get_mut(layer.name).expect("it was just made");
+        let fresh = || State {
+            momentum: grad.zeros_like(),
+            square: None,
+        };
+        let name = layer.name.to_owned();
+        let state = self.state.entry(name).or_insert_with(fresh);
         let buffer = &mut state.momentum;
         let (lr, scale) = (lr as f32, scale as f32);
         let (momentum, weight_decay) = (momentum as f32, weight_decay as f32);
-        match &mut state.square {
-            Some(square) => {
+        match kind {
+            OptimizerKind::Rmsprop => {
+                let square = state.square.get_or_insert_with(|| grad.ones_like());
                 let settings = ops::Rmsprop {
                     lr,
                     momentum,
@@ -119,7 +117,7 @@ impl Optimizer {
                 };
                 ops::rmsprop(&settings, layer.value, buffer, square, grad, layer.decaying);
             }
-            None => {
+            OptimizerKind::Sgd => {
                 let settings = ops::Sgd {
                     lr,
                     momentum,

@@ -135,3 +135,32 @@ impl Updates for Flex {
         (value, momentum, square)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_shares_is_changed_in_place() {
+        let place = |x: &FlexTensor| values(x).as_ptr();
+        let fresh = |value: f32| tensor(vec![value; 100], &[100]);
+        let (value, momentum) = (fresh(1.0), fresh(0.0));
+        let places = (place(&value), place(&momentum));
+        let settings = Sgd {
+            lr: 0.5,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+            scale: 1.0,
+        };
+        let (value, momentum) =
+            <Flex as Updates>::sgd(value, momentum, fresh(1.0), settings, vec![]);
+        assert_eq!((place(&value), place(&momentum)), places);
+        assert!(values(&value).iter().all(|value| *value == 0.5));
+
+        let shared = value.clone();
+        let moved = <Flex as Updates>::blend(value, fresh(1.0), 2.0, 1.0);
+        assert_ne!(place(&moved), place(&shared));
+        assert_eq!((values(&moved)[0], values(&shared)[0]), (2.0, 0.5));
+    }
+}
