@@ -1,6 +1,8 @@
 //! A layer as data: its slots (named, shaped parameters and batch norms) and the tensors in them.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use creamery_space::LayerSpec;
@@ -20,10 +22,13 @@ pub enum ParamKind {
     NormScale,
     /// Shift of a batch norm.
     NormShift,
+    /// Matrix from a kernel to a smaller one, of an elastic block. Its neutral value is the identity, so it
+    /// does not decay towards 0.
+    KernelTransform,
 }
 
 impl ParamKind {
-    /// Whether weight decay applies: to weights, not to biases and norms.
+    /// Whether weight decay applies: to weights, not to biases, norms and transformations.
     pub fn decays(self) -> bool {
         matches!(self, Self::Convolution | Self::Linear)
     }
@@ -33,7 +38,7 @@ impl ParamKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// Name within the layer, such as `depthwise.weight`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// `[out, in / groups, height, width]`, `[out, in]` or `[channels]`.
     pub shape: Vec<usize>,
     /// What the parameter is.
@@ -54,7 +59,7 @@ impl Slot {
 
 fn conv(name: &'static str, out: usize, inp: usize, kernel: usize) -> Slot {
     Slot {
-        name,
+        name: name.into(),
         shape: vec![out, inp, kernel, kernel],
         kind: ParamKind::Convolution,
     }
@@ -62,7 +67,7 @@ fn conv(name: &'static str, out: usize, inp: usize, kernel: usize) -> Slot {
 
 fn bias(name: &'static str, len: usize) -> Slot {
     Slot {
-        name,
+        name: name.into(),
         shape: vec![len],
         kind: ParamKind::Bias,
     }
@@ -70,7 +75,7 @@ fn bias(name: &'static str, len: usize) -> Slot {
 
 fn norm(scale: &'static str, shift: &'static str, channels: usize) -> [Slot; 2] {
     [(scale, ParamKind::NormScale), (shift, ParamKind::NormShift)].map(|(name, kind)| Slot {
-        name,
+        name: name.into(),
         shape: vec![channels],
         kind,
     })
@@ -143,7 +148,7 @@ pub fn slots(spec: &LayerSpec) -> Vec<Slot> {
             classes,
         } => {
             slots.push(Slot {
-                name: "weight",
+                name: "weight".into(),
                 shape: vec![classes, in_features],
                 kind: ParamKind::Linear,
             });
@@ -164,7 +169,9 @@ pub struct Layer {
     pub name: String,
     /// What the layer computes.
     pub spec: LayerSpec,
-    /// The parameters, in the order of [`slots`].
+    /// What lies in `params`.
+    slots: Arc<[Slot]>,
+    /// The parameters, in the order of [`slots`](Self::slots).
     pub params: Tensor<1>,
     /// The ranges of `params` where weight decay applies, ascending and apart.
     pub decaying: Vec<Range<usize>>,
@@ -179,31 +186,58 @@ impl Layer {
     /// Each parameter has a random stream of its own, named after it, so the values do not depend on
     /// which other layers the network has.
     pub fn new(name: &str, spec: &LayerSpec, seed: u64, device: &Device) -> Self {
-        let (mut params, mut decaying, mut running) = (Vec::new(), Vec::new(), Vec::new());
-        for slot in slots(spec) {
-            let name = format!("{name}.{}", slot.name);
-            let start = params.len();
-            params.extend(init::values(&slot, seed, &name));
-            if slot.kind.decays() {
-                decaying.push(start..params.len());
-            }
+        Self::with_slots(name, spec, slots(spec), seed, device)
+    }
+
+    /// A fresh layer that may hold more parameters than `spec` needs.
+    pub(crate) fn with_slots(
+        name: &str,
+        spec: &LayerSpec,
+        slots: Vec<Slot>,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let (mut params, mut running) = (Vec::new(), Vec::new());
+        for slot in &slots {
+            params.extend(init::values(slot, seed, &format!("{name}.{}", slot.name)));
             if slot.kind == ParamKind::NormScale {
                 running.extend(std::iter::repeat_n(0.0, slot.len()));
                 running.extend(std::iter::repeat_n(1.0, slot.len()));
             }
         }
+        let running = (!running.is_empty()).then(|| flat(running, device));
+        Self::of(name, spec, slots, flat(params, device), running)
+    }
+
+    /// A layer of these tensors, which lie as `slots` say.
+    pub(crate) fn of(
+        name: &str,
+        spec: &LayerSpec,
+        slots: Vec<Slot>,
+        params: Tensor<1>,
+        running: Option<Tensor<1>>,
+    ) -> Self {
+        let (mut decaying, mut end) = (Vec::new(), 0);
+        for slot in &slots {
+            let start = end;
+            end += slot.len();
+            if slot.kind.decays() {
+                decaying.push(start..end);
+            }
+        }
         Self {
             name: name.to_owned(),
             spec: spec.clone(),
-            params: flat(params, device),
+            slots: slots.into(),
+            params,
             decaying,
-            running: (!running.is_empty()).then(|| flat(running, device)),
+            running,
         }
     }
 
     /// The slots of this layer, in the order in which they lie in `params`.
-    pub fn slots(&self) -> Vec<Slot> {
-        slots(&self.spec)
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
     }
 
     /// The parameters, to be updated.
@@ -225,7 +259,7 @@ impl Layer {
 
     /// Name (`norm`, `norm1`, ..) and channels of each batch norm, in the order in which they lie in
     /// `running`.
-    pub fn norms(&self) -> Vec<(&'static str, usize)> {
+    pub fn norms(&self) -> Vec<(String, usize)> {
         norms(&self.spec)
     }
 }
@@ -242,11 +276,11 @@ pub struct LayerParams<'a> {
 }
 
 /// Name and channels of each batch norm of a layer.
-pub fn norms(spec: &LayerSpec) -> Vec<(&'static str, usize)> {
+pub fn norms(spec: &LayerSpec) -> Vec<(String, usize)> {
     slots(spec)
         .iter()
         .filter(|slot| slot.kind == ParamKind::NormScale)
-        .map(|slot| (slot.name.trim_end_matches(".weight"), slot.len()))
+        .map(|slot| (slot.name.trim_end_matches(".weight").to_owned(), slot.len()))
         .collect()
 }
 

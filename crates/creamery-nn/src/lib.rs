@@ -27,6 +27,7 @@
 //! ```
 
 mod device;
+mod elastic;
 mod error;
 mod init;
 mod layer;
@@ -43,4 +44,4 @@ pub use layer::{Layer, LayerParams, ParamKind, Slot, norms, slots};
 pub use ops::Norm;
 pub use state::{NamedTensor, StateError};
 pub use subnet::{Output, Subnet, Tracked};
-pub use supernet::SuperNet;
+pub use supernet::{Gathered, Share, SuperNet, permuted};

@@ -61,13 +61,13 @@ impl Layer {
         let values = values(flat);
         let mut rest = &values[..];
         self.slots()
-            .into_iter()
+            .iter()
             .map(|slot| {
                 let (own, after) = rest.split_at(slot.len());
                 rest = after;
                 NamedTensor {
                     name: format!("{}.{}", self.name, slot.name),
-                    shape: slot.shape,
+                    shape: slot.shape.clone(),
                     values: own.to_vec(),
                 }
             })

@@ -1,8 +1,8 @@
-//! Paths, cutting out, putting back, calibration, states.
+//! Paths, cutting out, updating, calibration, states.
 
 use burn::tensor::{Distribution, Tensor};
 use creamery_fixtures::space;
-use creamery_nn::{Device, Norm, StateError, Subnet, SuperNet};
+use creamery_nn::{Device, Gathered, Norm, StateError, Subnet, SuperNet};
 use creamery_space::Architecture;
 
 fn images(n: usize, device: &Device) -> Tensor<4> {
@@ -22,9 +22,9 @@ fn architecture(choices: Vec<Vec<i8>>) -> Architecture {
 }
 
 #[test]
-fn a_path_changes_its_own_layers_and_no_other() {
+fn what_a_path_yields_goes_to_its_own_layers_and_no_other() {
     let device = Device::flex();
-    let mut supernet = SuperNet::new(&space(), 3, 7, 1, &device).unwrap();
+    let supernet = SuperNet::new(&space(), 3, 7, 1, &device).unwrap();
     let before = supernet.state();
     let mut path = supernet
         .path(&architecture(vec![vec![0, 3], vec![5], vec![1, -1]]))
@@ -32,27 +32,34 @@ fn a_path_changes_its_own_layers_and_no_other() {
     for layer in path.layers_mut() {
         layer.params = layer.params.clone() + 1.0;
     }
-    assert_eq!(
-        supernet.state(),
-        before,
-        "changing a path changes nothing until it is put back"
-    );
-    supernet.put(path).unwrap();
+    assert_eq!(supernet.state(), before, "a path changes nothing itself");
+    let stats = path.forward(images(2, &device), Norm::Batch).stats;
+    let gradients: Vec<_> = path.layers().iter().map(|l| l.params.clone()).collect();
+    let mut gathered = Gathered::default();
+    supernet.gather(&mut gathered, &path, gradients.clone(), stats.clone());
+    supernet.gather(&mut gathered, &path, gradients.clone(), stats);
     let own = [
-        "stem.",
-        "first.",
-        "stages.0.0.0.",
-        "stages.0.1.3.",
-        "stages.1.0.5.",
-        "stages.2.0.1.",
-        "last.",
-        "head.",
-        "classifier.",
+        "stem",
+        "first",
+        "stages.0.0.0",
+        "stages.0.1.3",
+        "stages.1.0.5",
+        "stages.2.0.1",
+        "last",
+        "head",
+        "classifier",
     ];
-    for (old, new) in before.iter().zip(supernet.state()) {
-        let on_path = own.iter().any(|prefix| old.name.starts_with(prefix));
-        let parameter = !old.name.contains("running");
-        assert_eq!(*old != new, on_path && parameter, "{}", old.name);
+    for layer in supernet.layers() {
+        let share = gathered.remove(&layer.name);
+        let place = own.iter().position(|name| *name == layer.name);
+        assert_eq!(share.is_some(), place.is_some(), "{}", layer.name);
+        if let (Some(share), Some(place)) = (share, place) {
+            let sum: Vec<f32> = share.gradient.into_data().try_into_vec().unwrap();
+            let once: Vec<f32> = gradients[place].to_data().try_into_vec().unwrap();
+            assert!(sum.iter().zip(once).all(|(sum, once)| *sum == 2.0 * once));
+            let has_norm = layer.running.is_some();
+            assert_eq!(share.stats.len(), if has_norm { 2 } else { 0 });
+        }
     }
 }
 

@@ -6,15 +6,14 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::matching::{MatchOn, Matching};
-
-/// The methods that this version can run.
-pub const METHODS: [&str; 1] = ["cream"];
+use crate::method::Method;
 
 /// The configuration of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchConfig {
-    /// How the supernet is trained and the winner chosen: `cream`.
+    /// How the supernet is trained and the winner chosen: `cream`, `spos`, `fairnas`, `ofa`, `bignas` or
+    /// `cream-elastic`.
     pub method: String,
     /// A built-in space or the path of a TOML file.
     pub space: String,
@@ -33,6 +32,8 @@ pub struct SearchConfig {
     pub train: TrainSettings,
     /// The prioritized board and its teachers.
     pub cream: CreamSettings,
+    /// Weight-shared blocks.
+    pub elastic: ElasticSettings,
 }
 
 impl Default for SearchConfig {
@@ -47,6 +48,7 @@ impl Default for SearchConfig {
             budget: BudgetSettings::default(),
             train: TrainSettings::default(),
             cream: CreamSettings::default(),
+            elastic: ElasticSettings::default(),
         }
     }
 }
@@ -156,6 +158,34 @@ impl Default for CreamSettings {
     }
 }
 
+/// How the methods `ofa` and `bignas` train weight-shared blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ElasticSettings {
+    /// Random paths of a step beside the largest and the smallest (`bignas`).
+    pub random_paths: usize,
+    /// Dropout in front of the classifier of the largest network, in [0, 1) (`bignas`).
+    pub dropout: f64,
+    /// The share of the training after which kernels may be smaller (`ofa`).
+    pub kernel_from: f64,
+    /// The share after which blocks may be left out too (`ofa`).
+    pub depth_from: f64,
+    /// The share after which expansions may be smaller too (`ofa`).
+    pub width_from: f64,
+}
+
+impl Default for ElasticSettings {
+    fn default() -> Self {
+        Self {
+            random_paths: 2,
+            dropout: 0.2,
+            kernel_from: 0.25,
+            depth_from: 0.4,
+            width_from: 0.6,
+        }
+    }
+}
+
 impl SearchConfig {
     /// The settings that a space recommends, to lie under those of the user.
     pub fn defaults(space: &Space) -> Table {
@@ -194,19 +224,7 @@ impl SearchConfig {
     /// [`ConfigError::Value`] with the key, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.train.check()?;
-        if !METHODS.contains(&self.method.as_str()) {
-            let near = METHODS
-                .iter()
-                .find(|m| strsim::damerau_levenshtein(m, &self.method) <= 2);
-            let hint = match near {
-                Some(method) => format!("did you mean `{method}`?"),
-                None => format!("there is {}", METHODS.join(", ")),
-            };
-            return Err(ConfigError::Value(format!(
-                "unknown method `{}`, {hint}",
-                self.method
-            )));
-        }
+        Method::named(&self.method)?;
         let cream = &self.cream;
         let at_least_one = [
             ("budget.buckets", self.budget.buckets as u64),
@@ -242,6 +260,12 @@ impl SearchConfig {
                 (0.0..=1.0).contains(&cream.rho),
                 "in [0, 1]",
             ),
+            (
+                "elastic.dropout",
+                self.elastic.dropout,
+                (0.0..1.0).contains(&self.elastic.dropout),
+                "in [0, 1)",
+            ),
         ];
         for (key, value, holds, range) in ranges {
             if !holds {
@@ -249,6 +273,15 @@ impl SearchConfig {
                     "`{key}` is {value}, but must be {range}"
                 )));
             }
+        }
+        let elastic = &self.elastic;
+        let (kernel, depth) = (elastic.kernel_from, elastic.depth_from);
+        let shares = [0.0, kernel, depth, elastic.width_from, 1.0];
+        if !shares.is_sorted() {
+            return Err(ConfigError::Value(format!(
+                "`elastic.kernel_from`, `elastic.depth_from` and `elastic.width_from` are {kernel}, {depth} and {}, but must be shares of the training, in [0, 1], none before the one that it follows",
+                elastic.width_from
+            )));
         }
         Ok(())
     }
@@ -292,5 +325,14 @@ mod tests {
             ..SearchConfig::default()
         };
         assert!(config.check().unwrap_err().to_string().contains("`cream`"));
+        let mut config = SearchConfig::default();
+        config.elastic.width_from = f64::NAN;
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("width_from")
+        );
     }
 }

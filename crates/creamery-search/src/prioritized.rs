@@ -2,21 +2,22 @@
 
 use std::rc::Rc;
 
+use burn::tensor::Tensor;
 use creamery_data::Batch;
-use creamery_nn::{Subnet, loss};
+use creamery_nn::Subnet;
 use creamery_space::{Architecture, Sampler};
 use creamery_train::engine::{Position, StepReport};
 use creamery_train::event::{BoardRow, Event, Events, Teacher};
 use creamery_train::{Checkpoint, TrainError};
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::board::{Board, Entry};
 use crate::config::CreamSettings;
 use crate::judge::Judge;
 use crate::matching::{Matching, choose};
-use crate::meta::{MetaNetwork, rho_gradient};
-use crate::strategy::Strategy;
+use crate::meta::{Examples, MetaNetwork, rho_gradient, taught_targets};
+use crate::passes::Passes;
+use crate::strategy::{Strategy, draw};
 use crate::trainer::Trainer;
 
 /// How fast the measure of usual batch accuracy follows.
@@ -30,6 +31,7 @@ pub struct Prioritized {
     judge: Rc<Judge>,
     /// One for each bucket of the budget.
     samplers: Vec<Sampler>,
+    teachers_learn: bool,
     state: State,
 }
 
@@ -70,7 +72,15 @@ impl Usual {
 
 impl Prioritized {
     /// Starts with empty boards, one for each sampler.
-    pub fn new(settings: &CreamSettings, samplers: Vec<Sampler>, judge: Rc<Judge>) -> Self {
+    ///
+    /// With `teachers_learn` a teacher is trained on the labels of every batch that it teaches, so that the best paths are
+    /// networks ready for use.
+    pub fn new(
+        settings: &CreamSettings,
+        samplers: Vec<Sampler>,
+        judge: Rc<Judge>,
+        teachers_learn: bool,
+    ) -> Self {
         let board = Board::new(settings.board, settings.margin);
         let state = State {
             boards: vec![board; samplers.len()],
@@ -83,6 +93,7 @@ impl Prioritized {
             settings: settings.clone(),
             judge,
             samplers,
+            teachers_learn,
             state,
         }
     }
@@ -145,6 +156,23 @@ impl Prioritized {
             entry_phi: entry.phi.clone(),
             phi,
         })
+    }
+
+    /// What the teacher says of the images. Where teachers learn, it learns from the labels in the same pass.
+    fn ask(
+        &self,
+        matched: &Match,
+        examples: &Examples,
+        trainer: &Trainer,
+        passes: &mut Passes<'_>,
+    ) -> Result<Tensor<2>, TrainError> {
+        let teacher = trainer.supernet.path(&matched.architecture)?;
+        match self.teachers_learn {
+            true => Ok(passes
+                .run(trainer, &teacher, examples.clone(), None)?
+                .outputs),
+            false => Ok(trainer.ask(&teacher, examples.images.clone())),
+        }
     }
 
     /// Recomputes phi of the entry whose phi is oldest.
@@ -216,26 +244,24 @@ impl Strategy for Prioritized {
     ) -> Result<StepReport, TrainError> {
         let step = at.step;
         let mut rng = creamery_rng::stream(trainer.seed(), "path", step);
-        let bucket = rng.random_range(0..self.samplers.len());
-        let architecture = self.samplers[bucket].draw(&mut rng);
+        let (bucket, architecture) = draw(&self.samplers, &mut rng);
         let path = trainer.supernet.path(&architecture)?;
         let matched = self.match_teacher(at, bucket, &architecture, &path, trainer);
 
         let examples = trainer.examples(batch);
-        let guidance = match &matched {
-            Some(matched) => {
-                let teacher = trainer.supernet.path(&matched.architecture)?;
-                Some(trainer.guidance(&teacher, &examples, matched.rho))
-            }
+        let mut passes = Passes::new(batch, step);
+        let teacher = match &matched {
+            Some(matched) => Some(self.ask(matched, &examples, trainer, &mut passes)?),
             None => None,
         };
-        let pass = trainer.forward(&path, &examples, guidance.as_ref());
-        let correct = loss::correct(&pass.output.logits, &batch.labels, 1);
-        let stats = pass.output.stats.clone();
-        let (value, gradients) = trainer.gradients(pass, step)?;
+        let mut taught = examples.clone();
+        if let (Some(teacher), Some(matched)) = (&teacher, &matched) {
+            taught.targets = taught_targets(taught.targets, teacher.clone(), matched.rho);
+        }
+        let passed = passes.run(trainer, &path, taught, None)?;
 
         self.state.since_lesson += 1;
-        if let (Some(matched), Some(guidance)) = (&matched, guidance)
+        if let (Some(matched), Some(teacher)) = (&matched, teacher)
             && self.settings.matching == Matching::Meta
             && self.state.since_lesson >= self.settings.tau
         {
@@ -243,7 +269,7 @@ impl Strategy for Prioritized {
                 .judge
                 .lesson(self.state.lessons, trainer.supernet.classes());
             let lr = trainer.lr(step);
-            let learned = rho_gradient(&path, &gradients, &examples, guidance.targets, &lesson, lr);
+            let learned = rho_gradient(&path, &passed.gradients, &examples, teacher, &lesson, lr);
             let lr_meta = self.settings.meta_lr;
             let meta = self.meta(&matched.phi, trainer.seed());
             let gradient =
@@ -263,9 +289,19 @@ impl Strategy for Prioritized {
         }
 
         let macs = trainer.cost(&architecture)?.macs;
-        let grad_norm = trainer.update(path, gradients, &stats, step)?;
+        // The path shares the weights; without it they are updated in place.
+        drop(path);
+        let mut report = passes.update(trainer)?;
+        // What the path did, whatever its teacher learned beside it.
+        report.loss = passed.loss;
+        report.correct = passed.correct;
+        report.macs = macs;
+        report.teacher = matched.map(|m| Teacher {
+            rank: m.rank,
+            rho: m.rho,
+        });
 
-        let top1 = 100.0 * correct as f64 / batch.n as f64;
+        let top1 = 100.0 * passed.correct as f64 / batch.n as f64;
         if self.state.usual.exceeded_by(top1)
             && self.nominate(step, bucket, architecture, trainer)?
         {
@@ -275,17 +311,7 @@ impl Strategy for Prioritized {
         if self.settings.matching.needs_phi() && step.is_multiple_of(self.settings.refresh) {
             self.refresh_oldest(step, trainer)?;
         }
-        Ok(StepReport {
-            loss: value,
-            correct,
-            lr: trainer.lr(step),
-            grad_norm,
-            macs,
-            teacher: matched.map(|m| Teacher {
-                rank: m.rank,
-                rho: m.rho,
-            }),
-        })
+        Ok(report)
     }
 
     fn end_epoch(
@@ -323,7 +349,7 @@ impl Strategy for Prioritized {
         checkpoint.put("prioritized", &self.state);
     }
 
-    fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    fn load(&mut self, checkpoint: &mut Checkpoint) -> Result<(), TrainError> {
         self.state = checkpoint.get("prioritized")?;
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
+use burn::tensor::Device;
 use creamery_data::Batch;
 use creamery_nn::{NnError, SuperNet};
 use creamery_space::{Budget, SampleError, Sampler, Space, buckets};
@@ -14,12 +15,17 @@ use creamery_train::{
 };
 
 use crate::config::SearchConfig;
+use crate::fair::Fair;
 use crate::judge::Judge;
+use crate::method::Method;
 use crate::prioritized::Prioritized;
+use crate::progressive::Progressive;
 use crate::result::{Member, SearchResult};
+use crate::sandwich::Sandwich;
 use crate::selector::BoardSelector;
 use crate::strategy::{Selector, Strategy};
 use crate::trainer::Trainer;
+use crate::uniform::Uniform;
 
 /// Trains a supernet of `space` on `data`, chooses the winner, and writes the run's result. Goes on from
 /// the run's checkpoint if it has one.
@@ -41,11 +47,13 @@ pub fn search(
             "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),
         )
     })?;
+    let method = Method::named(&config.method)?;
+    method.check(space)?;
     let samplers = samplers(config, space, data)?;
     let device = creamery_nn::device(&config.device)?;
     let input = ModelInput::of(data);
     let classes = input.classes.len();
-    let supernet = SuperNet::new(space, input.channels, classes, config.seed, &device)?;
+    let supernet = supernet(method, space, input.channels, classes, config.seed, &device)?;
     let judge = Rc::new(Judge::new(
         data,
         validation,
@@ -75,7 +83,7 @@ pub fn search(
     let schedule = config.train.schedule(plan.steps_per_epoch());
     let mut task = SearchTask {
         trainer: Trainer::new(supernet, &config.train, schedule, config.seed),
-        strategy: Box::new(Prioritized::new(&config.cream, samplers, Rc::clone(&judge))),
+        strategy: strategy(config, method, space, data, samplers, &judge, plan.steps())?,
         run,
     };
     let timing = match engine::train(&mut task, &plan, run, events, stop)? {
@@ -135,6 +143,61 @@ pub fn search(
     };
     run.write_json("result.json", &result)?;
     Ok(Outcome::Done(result))
+}
+
+/// The supernet that a method trains.
+fn supernet(
+    method: Method,
+    space: &Space,
+    in_channels: usize,
+    classes: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<SuperNet, NnError> {
+    if method.is_elastic() {
+        let transforms = method == Method::Ofa;
+        return SuperNet::elastic(space, in_channels, classes, transforms, seed, device);
+    }
+    SuperNet::new(space, in_channels, classes, seed, device)
+}
+
+/// How a method trains it.
+fn strategy(
+    config: &SearchConfig,
+    method: Method,
+    space: &Space,
+    data: &RunData,
+    samplers: Vec<Sampler>,
+    judge: &Rc<Judge>,
+    steps: u64,
+) -> Result<Box<dyn Strategy>, TrainError> {
+    let resolution = data.pipeline.resolution;
+    let largest = || space.largest(resolution).map_err(NnError::from);
+    let elastic = &config.elastic;
+    Ok(match method {
+        Method::Cream | Method::CreamElastic => {
+            let (cream, judge) = (&config.cream, Rc::clone(judge));
+            Box::new(Prioritized::new(
+                cream,
+                samplers,
+                judge,
+                method.is_elastic(),
+            ))
+        }
+        Method::Spos => Box::new(Uniform::new(samplers)),
+        Method::Fairnas => Box::new(Fair::new(samplers, space.operations.len())),
+        Method::Ofa => Box::new(Progressive::new(
+            elastic,
+            space,
+            samplers,
+            largest()?,
+            steps,
+        )),
+        Method::Bignas => {
+            let smallest = space.smallest(resolution).map_err(NnError::from)?;
+            Box::new(Sandwich::new(elastic, samplers, largest()?, smallest))
+        }
+    })
 }
 
 /// A sampler for each bucket of the budget.

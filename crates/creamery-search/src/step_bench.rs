@@ -1,7 +1,7 @@
 //! Steps of a supernet on random images, to be timed: the work of a search without its data.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use creamery_nn::{Norm, SuperNet, loss};
+use creamery_nn::{Gathered, Norm, SuperNet, loss};
 use creamery_space::{Architecture, Budget, Sampler, Space};
 use creamery_train::{ConfigError, Decay, TrainError, TrainSettings};
 use rand::RngExt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::board::Entry;
 use crate::judge::Anchors;
 use crate::matching::{MatchOn, Matching, choose};
-use crate::meta::{Examples, MetaNetwork, rho_gradient};
+use crate::meta::{Examples, MetaNetwork, rho_gradient, taught_targets};
 use crate::trainer::Trainer;
 
 /// Channels of the random images.
@@ -180,23 +180,31 @@ impl StepBench {
             let teacher = trainer
                 .supernet
                 .path(&self.entries[choice.index].architecture)?;
-            let guidance = trainer.guidance(&teacher, &self.examples, choice.rho);
-            matched = Some((phi, choice, guidance));
+            let teacher = trainer.ask(&teacher, self.examples.images.clone());
+            matched = Some((phi, choice, teacher));
         }
-        let guidance = matched.as_ref().map(|(_, _, guidance)| guidance);
-        let pass = trainer.forward(&path, &self.examples, guidance);
+        let mut taught = self.examples.clone();
+        if let Some((_, choice, teacher)) = &matched {
+            taught.targets = taught_targets(taught.targets, teacher.clone(), choice.rho);
+        }
+        let pass = trainer.forward(&path, taught, None);
         let stats = pass.output.stats.clone();
         let (_, gradients) = trainer.gradients(pass, step)?;
-        if let (StepMode::Meta, Some((phi, choice, guidance))) = (mode, matched) {
+        if let (StepMode::Meta, Some((phi, choice, teacher))) = (mode, matched) {
             let (examples, lr) = (&self.examples, trainer.lr(step));
-            let learned = rho_gradient(&path, &gradients, examples, guidance.targets, examples, lr);
+            let learned = rho_gradient(&path, &gradients, examples, teacher, examples, lr);
             let entry = &self.entries[choice.index];
             let gradient = self
                 .meta
                 .gradient(&phi, &entry.phi, choice.rho, learned.d_rho);
             self.meta.descend(&gradient, META_LR);
         }
-        trainer.update(path, gradients, &stats, step)?;
+        let mut gathered = Gathered::default();
+        let supernet = &trainer.supernet;
+        supernet.gather(&mut gathered, &path, gradients, stats);
+        // The path shares the weights; without it they are updated in place.
+        drop(path);
+        trainer.update(gathered, step)?;
         self.step += 1;
         Ok(())
     }

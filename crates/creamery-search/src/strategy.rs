@@ -2,10 +2,11 @@
 
 use creamery_data::Batch;
 use creamery_nn::Subnet;
-use creamery_space::{Architecture, Cost};
+use creamery_space::{Architecture, Cost, Sampler};
 use creamery_train::engine::{Position, StepReport};
 use creamery_train::event::{Accuracy, BoardRow, Events};
 use creamery_train::{Checkpoint, TrainError};
+use rand::{Rng, RngExt};
 
 use crate::trainer::Trainer;
 
@@ -29,22 +30,34 @@ pub trait Strategy {
     /// If it fails; the state is then not used again.
     fn end_epoch(
         &mut self,
-        at: Position,
-        trainer: &Trainer,
-        events: &mut Events,
-    ) -> Result<(), TrainError>;
+        _at: Position,
+        _trainer: &Trainer,
+        _events: &mut Events,
+    ) -> Result<(), TrainError> {
+        Ok(())
+    }
 
     /// The prioritized paths, best first, bucket by bucket; empty for a strategy without a board.
-    fn board(&self) -> Vec<BoardRow>;
+    fn board(&self) -> Vec<BoardRow> {
+        Vec::new()
+    }
 
     /// Adds all state but the trainer's to a checkpoint.
-    fn save(&self, checkpoint: &mut Checkpoint);
+    fn save(&self, _checkpoint: &mut Checkpoint) {}
 
     /// Takes that state out of a checkpoint.
     ///
     /// # Errors
     /// If a part is missing or of another form.
-    fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError>;
+    fn load(&mut self, _checkpoint: &mut Checkpoint) -> Result<(), TrainError> {
+        Ok(())
+    }
+}
+
+/// A random bucket of the budget and a random path in it.
+pub(crate) fn draw(samplers: &[Sampler], rng: &mut impl Rng) -> (usize, Architecture) {
+    let bucket = rng.random_range(0..samplers.len());
+    (bucket, samplers[bucket].draw(rng))
 }
 
 /// A path that a selector chose.

@@ -3,12 +3,12 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use creamery_data::Batch;
-use creamery_nn::{Norm, Output, Subnet, SuperNet, Tracked, loss};
+use creamery_nn::{Gathered, Norm, Output, Subnet, SuperNet, Tracked, loss};
 use creamery_space::{Architecture, Cost};
 use creamery_train::optim::{Optimizer, Update};
 use creamery_train::{Checkpoint, Schedule, TrainError, TrainSettings, finite, images};
 
-use crate::meta::{Examples, distillation_loss};
+use crate::meta::Examples;
 
 /// The supernet and its optimizer.
 pub struct Trainer {
@@ -18,15 +18,6 @@ pub struct Trainer {
     settings: TrainSettings,
     schedule: Schedule,
     seed: u64,
-}
-
-/// What a teacher says of a batch, and how much it counts.
-#[derive(Clone, Debug)]
-pub struct Guidance {
-    /// The teacher's softmax outputs, `[n, classes]`.
-    pub targets: Tensor<2>,
-    /// Its weight, in (0, 1).
-    pub rho: f64,
 }
 
 /// Forward pass of a path on a training batch, before its backward pass.
@@ -94,27 +85,18 @@ impl Trainer {
         }
     }
 
-    /// Asks a teacher about a batch, without gradients.
-    pub fn guidance(&self, teacher: &Subnet, examples: &Examples, rho: f64) -> Guidance {
-        let output = teacher.forward(examples.images.clone(), Norm::Batch);
-        Guidance {
-            targets: softmax(output.logits, 1),
-            rho,
-        }
+    /// What a teacher says of images, without gradients: softmax outputs, `[n, classes]`.
+    pub fn ask(&self, teacher: &Subnet, images: Tensor<4>) -> Tensor<2> {
+        softmax(teacher.forward(images, Norm::Batch).logits, 1)
     }
 
-    /// Runs a path forward with gradients, to the loss against the labels and what a teacher says.
-    pub fn forward(&self, path: &Subnet, examples: &Examples, guidance: Option<&Guidance>) -> Pass {
+    /// Runs a path forward with gradients, to the loss against the targets. `mask` is that of
+    /// [`Subnet::forward_dropout`].
+    pub fn forward(&self, path: &Subnet, examples: Examples, mask: Option<Tensor<2>>) -> Pass {
         let tracked = path.tracked();
-        let output = tracked.net().forward(examples.images.clone(), Norm::Batch);
-        let (logits, targets) = (output.logits.clone(), examples.targets.clone());
-        let loss = match guidance {
-            Some(Guidance {
-                targets: teacher,
-                rho,
-            }) => distillation_loss(logits, targets, teacher.clone(), *rho),
-            None => loss::cross_entropy(logits, targets),
-        };
+        let net = tracked.net();
+        let output = net.forward_dropout(examples.images, Norm::Batch, mask);
+        let loss = loss::cross_entropy(output.logits.clone(), examples.targets);
         Pass {
             tracked,
             loss,
@@ -132,30 +114,37 @@ impl Trainer {
         Ok((value, pass.tracked.gradients(&pass.loss)))
     }
 
-    /// Updates the supernet's layers of a path, running statistics included.
+    /// Updates the layers of the supernet that passes yielded something to, running statistics included.
     ///
-    /// Returns the gradient's global norm before clipping.
+    /// Layers are updated in place if no path shares them any more. Returns the gradient's global norm
+    /// before clipping.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`]; the supernet is then unchanged.
-    pub fn update(
-        &mut self,
-        path: Subnet,
-        gradients: Vec<Tensor<1>>,
-        stats: &[Option<Tensor<1>>],
-        step: u64,
-    ) -> Result<f64, TrainError> {
+    pub fn update(&mut self, mut gathered: Gathered, step: u64) -> Result<f64, TrainError> {
+        let (mut layers, mut gradients, mut stats) = (Vec::new(), Vec::new(), Vec::new());
+        for layer in self.supernet.layers_mut() {
+            if let Some(share) = gathered.remove(&layer.name) {
+                layers.push(layer);
+                gradients.push(share.gradient);
+                stats.push(share.stats);
+            }
+        }
         let update = Update {
             gradients,
             stats,
             step,
-            lr: self.lr(step),
+            lr: self.schedule.lr(step),
         };
-        // The path shares the weights; without it they are updated in place.
-        let architecture = path.architecture.clone();
-        drop(path);
-        let layers = self.supernet.layers_mut(&architecture)?;
         update.apply(layers, &mut self.optimizer, &self.settings)
+    }
+
+    /// Sorts the inner channels of elastic blocks, and what the optimizer keeps of them; see
+    /// [`SuperNet::sort_channels`].
+    pub fn sort_channels(&mut self) {
+        for (layer, from) in self.supernet.sort_channels() {
+            self.optimizer.permute(&layer, &from);
+        }
     }
 
     /// Adds supernet and optimizer to a checkpoint.

@@ -5,7 +5,7 @@ use burn::tensor::activation::softmax;
 use creamery_fixtures::{Fixture, relative, space};
 use creamery_nn::{Device, Norm, Subnet, SuperNet, loss};
 use creamery_search::{
-    Entry, Examples, Matching, MetaNetwork, choose, distillation_loss, rho_gradient, sigmoid,
+    Entry, Examples, Matching, MetaNetwork, choose, rho_gradient, sigmoid, taught_targets,
 };
 use creamery_space::Cost;
 
@@ -54,12 +54,8 @@ fn gradient(case: &Case, rho: f64) -> (f64, Vec<Tensor<1>>) {
         .net()
         .forward(case.train.images.clone(), Norm::Batch)
         .logits;
-    let loss = distillation_loss(
-        logits,
-        case.train.targets.clone(),
-        case.teacher.clone(),
-        rho,
-    );
+    let targets = taught_targets(case.train.targets.clone(), case.teacher.clone(), rho);
+    let loss = loss::cross_entropy(logits, targets);
     let value = f64::from(loss.clone().into_scalar::<f32>());
     (value, tracked.gradients(&loss))
 }

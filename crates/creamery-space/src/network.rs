@@ -55,12 +55,30 @@ impl Space {
     pub fn candidate(&self, stage: usize, block: usize, operation: usize) -> LayerSpec {
         let place = self.place(stage, block);
         let operation = self.operations[operation];
-        let mid_channels = self.mid_channels(operation, place.in_channels);
+        let mid_channels = self.mid_channels(operation.expansion, place.in_channels);
         LayerSpec::InvertedResidual {
             in_channels: place.in_channels,
             mid_channels,
             out_channels: place.out_channels,
             kernel: operation.kernel,
+            stride: place.stride,
+            squeeze: self.squeeze(mid_channels),
+        }
+    }
+
+    /// The block that every operation at `block` of `stage` can be cut from: the largest kernel, and the
+    /// most channels inside. It need not be one of the operations itself.
+    ///
+    /// # Panics
+    /// If the space has no such stage.
+    pub fn whole_block(&self, stage: usize, block: usize) -> LayerSpec {
+        let place = self.place(stage, block);
+        let mid_channels = self.mid_channels(self.expansions()[0], place.in_channels);
+        LayerSpec::InvertedResidual {
+            in_channels: place.in_channels,
+            mid_channels,
+            out_channels: place.out_channels,
+            kernel: self.kernels()[0],
             stride: place.stride,
             squeeze: self.squeeze(mid_channels),
         }

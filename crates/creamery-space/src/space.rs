@@ -1,5 +1,7 @@
 //! The set of networks that a search looks through.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::SpaceError;
@@ -289,9 +291,19 @@ impl Space {
         hasher.finalize().to_hex()[..16].to_string()
     }
 
-    /// Channels between the 1x1 convolutions of an operation on `in_channels` channels.
-    pub(crate) fn mid_channels(&self, operation: Operation, in_channels: usize) -> usize {
-        make_divisible((in_channels * operation.expansion) as f64, DIVISOR)
+    /// The kernels that the operations have, the largest first.
+    pub fn kernels(&self) -> Vec<usize> {
+        distinct(self.operations.iter().map(|operation| operation.kernel))
+    }
+
+    /// The expansions that the operations have, the largest first.
+    pub fn expansions(&self) -> Vec<usize> {
+        distinct(self.operations.iter().map(|operation| operation.expansion))
+    }
+
+    /// Channels between the 1x1 convolutions of an operation of `expansion` on `in_channels` channels.
+    pub(crate) fn mid_channels(&self, expansion: usize, in_channels: usize) -> usize {
+        make_divisible((in_channels * expansion) as f64, DIVISOR)
     }
 
     /// Channels inside squeeze-excite on `channels` channels, 0 for none.
@@ -301,4 +313,10 @@ impl Space {
         }
         make_divisible(self.se_ratio * channels as f64, DIVISOR)
     }
+}
+
+/// Each value once, the largest first.
+fn distinct(values: impl Iterator<Item = usize>) -> Vec<usize> {
+    let values: BTreeSet<usize> = values.collect();
+    values.into_iter().rev().collect()
 }

@@ -38,6 +38,7 @@
 pub mod checkpoint;
 mod config;
 mod data;
+mod dropout;
 pub mod engine;
 mod error;
 mod eval;
@@ -52,6 +53,7 @@ mod settings;
 pub use checkpoint::{Checkpoint, CheckpointError, Identity};
 pub use config::{ConfigError, Layers, merge};
 pub use data::RunData;
+pub use dropout::dropout_mask;
 pub use error::TrainError;
 pub use eval::{Tally, evaluate, images};
 pub use model::{Model, ModelInput};

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use creamery_data::{Batch, Pipeline, Split};
 use creamery_nn::{Norm, Subnet, loss};
 use creamery_space::{Architecture, Cost, Space};
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::dropout::dropout_mask;
 use crate::engine::{self, Ended, Plan, Position, StepReport, Task, Timing};
 use crate::eval::{evaluate, images};
 use crate::event::{Accuracy, Events};
@@ -303,23 +303,6 @@ impl Retraining<'_> {
             &self.device,
         )
     }
-
-    fn dropout_mask(&self, step: u64, images: usize) -> Option<Tensor<2>> {
-        let rate = self.config.dropout;
-        if rate == 0.0 {
-            return None;
-        }
-        let features = self.net.head_features();
-        let mut rng = creamery_rng::stream(self.config.seed, "dropout", step);
-        let kept = (1.0 / (1.0 - rate)) as f32;
-        let mask: Vec<f32> = (0..images * features)
-            .map(|_| if rng.random_bool(rate) { 0.0 } else { kept })
-            .collect();
-        Some(Tensor::from_data(
-            TensorData::new(mask, [images, features]),
-            &self.device,
-        ))
-    }
 }
 
 impl Task for Retraining<'_> {
@@ -336,7 +319,9 @@ impl Task for Retraining<'_> {
         let settings = &self.config.train;
         let lr = self.schedule.lr(at.step);
         let x = images(batch, &self.device);
-        let mask = self.dropout_mask(at.step, batch.n);
+        let features = [batch.n, self.net.head_features()];
+        let dropout = self.config.dropout;
+        let mask = dropout_mask(dropout, self.config.seed, at.step, features, &self.device);
         let targets = loss::smoothed_targets(
             &batch.labels,
             self.net.classes(),
@@ -351,7 +336,7 @@ impl Task for Retraining<'_> {
         let correct = loss::correct(&output.logits, &batch.labels, 1);
         let update = Update {
             gradients: tracked.gradients(&loss),
-            stats: &output.stats,
+            stats: output.stats.into_iter().map(Vec::from_iter).collect(),
             step: at.step,
             lr,
         };

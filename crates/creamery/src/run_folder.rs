@@ -20,12 +20,13 @@ use crate::run_args::{RunArgs, at};
 use crate::shell::quoted;
 
 /// Settings that the state of a run depends on, so that going on with others would train something else.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 10] = [
     "method",
     "seed",
     "resolution",
     "budget",
     "cream",
+    "elastic",
     "init",
     "train.batch",
     "train.optimizer",

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use creamery_nn::{LayerParams, NamedTensor, StateError, ops};
+use creamery_nn::{LayerParams, NamedTensor, StateError, ops, permuted};
 use serde::{Deserialize, Serialize};
 
 /// Which update rule.
@@ -127,6 +127,14 @@ impl Optimizer {
                 };
                 ops::sgd(&settings, layer.value, buffer, grad, layer.decaying);
             }
+        }
+    }
+
+    /// Puts a layer's state into another order: value `i` is the one that was at `from[i]`.
+    pub fn permute(&mut self, layer: &str, from: &[usize]) {
+        if let Some(state) = self.state.get_mut(layer) {
+            state.momentum = permuted(&state.momentum, from);
+            state.square = state.square.as_ref().map(|square| permuted(square, from));
         }
     }
 

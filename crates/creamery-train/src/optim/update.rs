@@ -6,18 +6,18 @@ use crate::{TrainError, TrainSettings, finite};
 
 /// What a step's passes yield to the update of a network.
 #[derive(Debug)]
-pub struct Update<'a> {
+pub struct Update {
     /// One flat gradient for each layer.
     pub gradients: Vec<Tensor<1>>,
-    /// The batch's statistics, layer by layer.
-    pub stats: &'a [Option<Tensor<1>>],
+    /// For each layer the statistics of the batch, as often as the layer ran.
+    pub stats: Vec<Vec<Tensor<1>>>,
     /// The step, counted from 0.
     pub step: u64,
     /// Its learning rate.
     pub lr: f64,
 }
 
-impl Update<'_> {
+impl Update {
     /// Updates layers and their running statistics, and returns the gradient's global norm before clipping.
     ///
     /// Layers whose tensors nobody else holds are changed in place.
@@ -36,7 +36,9 @@ impl Update<'_> {
         let passes = self.gradients.into_iter().zip(self.stats);
         for (layer, (gradient, seen)) in layers.into_iter().zip(passes) {
             optimizer.step(layer.params_mut(), gradient, self.lr, factor);
-            layer.absorb(seen.as_ref(), settings.norm_momentum);
+            for seen in &seen {
+                layer.absorb(Some(seen), settings.norm_momentum);
+            }
         }
         Ok(norm)
     }
