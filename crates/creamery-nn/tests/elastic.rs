@@ -11,20 +11,19 @@ fn architecture(choices: Vec<Vec<i8>>) -> Architecture {
     Architecture::new("fixture", 32, choices)
 }
 
+fn moved(t: &Tensor<1>, key: u64) -> Tensor<1> {
+    let mut rng = creamery_rng::stream(0, "noise", key);
+    let noise = (0..t.dims()[0]).map(|_| rng.random_range(-0.3f32..0.3));
+    t.clone() + Tensor::from_data(noise.collect::<Vec<_>>().as_slice(), &t.device())
+}
+
 /// A supernet none of whose values is what it was initialised to.
 fn supernet(transforms: bool) -> SuperNet {
     let device = Device::flex();
     let mut net = SuperNet::elastic(&space(), 3, 7, transforms, 3, &device).unwrap();
     for (i, layer) in (0..).zip(net.layers_mut()) {
-        let noise = |t: &Tensor<1>| {
-            let mut rng = creamery_rng::stream(0, "noise", i);
-            let noise: Vec<f32> = (0..t.dims()[0])
-                .map(|_| rng.random_range(0.0..0.3))
-                .collect();
-            t.clone() + Tensor::from_data(noise.as_slice(), &t.device())
-        };
-        layer.params = noise(&layer.params);
-        layer.running = layer.running.as_ref().map(noise);
+        layer.params = moved(&layer.params, i);
+        layer.running = layer.running.as_ref().map(|running| moved(running, i));
     }
     net
 }
