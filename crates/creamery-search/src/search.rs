@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
-use creamery_data::Batch;
+use creamery_data::{Batch, Split};
 use creamery_nn::{NnError, SuperNet};
 use creamery_space::{Budget, SampleError, Sampler, Space, buckets};
 use creamery_train::engine::{self, Ended, Plan, Position, StepReport, Task};
@@ -36,11 +36,7 @@ pub fn search(
     stop: &AtomicBool,
 ) -> Result<Outcome<SearchResult>, TrainError> {
     config.check()?;
-    let validation = data.validation.as_ref().ok_or_else(|| {
-        ConfigError::Value(
-            "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),
-        )
-    })?;
+    let validation = held_out(data)?;
     let samplers = samplers(config, space, data)?;
     let device = creamery_nn::device(&config.device)?;
     let input = ModelInput::of(data);
@@ -135,6 +131,29 @@ pub fn search(
     };
     run.write_json("result.json", &result)?;
     Ok(Outcome::Done(result))
+}
+
+/// Refuses a search that could not begin: settings out of range, no images to choose by, fewer images than
+/// a batch, an unknown device, a budget that nothing fits. Trains nothing.
+///
+/// # Errors
+/// Those that [`search`] would begin with.
+pub fn check_start(config: &SearchConfig, space: &Space, data: &RunData) -> Result<(), TrainError> {
+    config.check()?;
+    held_out(data)?;
+    let identity = Identity::default();
+    Plan::new(data, &config.data, &config.train, config.seed, identity).check()?;
+    creamery_nn::device(&config.device)?;
+    samplers(config, space, data).map(drop)
+}
+
+/// The images to choose by.
+fn held_out(data: &RunData) -> Result<&Split, ConfigError> {
+    data.validation.as_ref().ok_or_else(|| {
+        ConfigError::Value(
+            "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),
+        )
+    })
 }
 
 /// A sampler for each bucket of the budget.

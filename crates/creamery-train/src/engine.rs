@@ -138,6 +138,20 @@ impl Plan {
     pub fn steps(&self) -> u64 {
         self.steps_per_epoch() * self.epochs
     }
+
+    /// Refuses images that do not fill one batch.
+    ///
+    /// # Errors
+    /// [`TrainError::SmallerThanBatch`].
+    pub fn check(&self) -> Result<(), TrainError> {
+        if self.batch == 0 || self.train.len() < self.batch {
+            return Err(TrainError::SmallerThanBatch {
+                images: self.train.len(),
+                batch: self.batch,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// How a training ended.
@@ -197,12 +211,7 @@ pub fn train(
     events: &mut Events,
     stop: &AtomicBool,
 ) -> Result<Ended, TrainError> {
-    if plan.batch == 0 || plan.train.len() < plan.batch {
-        return Err(TrainError::SmallerThanBatch {
-            images: plan.train.len(),
-            batch: plan.batch,
-        });
-    }
+    plan.check()?;
     let mut engine = Engine::start(task, plan, run, events)?;
     match engine.work(stop) {
         Err(TrainError::NotFinite {
