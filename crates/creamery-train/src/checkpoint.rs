@@ -304,26 +304,29 @@ pub fn read_weights(
     read(path)
 }
 
-/// The metadata of a safetensors file, from its header alone.
+/// The metadata of a safetensors file: its header is read and nothing else.
 fn read_metadata(path: &Path) -> Result<HashMap<String, String>, CheckpointError> {
-    // Longer headers are refused by the format itself.
+    // The format allows no longer header.
     const MOST: u64 = 100_000_000;
-    let fail = |e| RunError::io("read", path, e);
-    let mut file = File::open(path).map_err(fail)?;
-    let mut bytes = Vec::new();
-    file.by_ref()
-        .take(8)
-        .read_to_end(&mut bytes)
-        .map_err(fail)?;
-    if let Ok(length) = <[u8; 8]>::try_from(&bytes[..]) {
-        let length = u64::from_le_bytes(length).min(MOST);
-        file.take(length).read_to_end(&mut bytes).map_err(fail)?;
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(default, rename = "__metadata__")]
+        metadata: HashMap<String, String>,
     }
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| CheckpointError::Damaged {
+    let fail = |e| RunError::io("read", path, e);
+    let damaged = |reason: String| CheckpointError::Damaged {
         path: path.to_owned(),
-        reason: e.to_string(),
-    })?;
-    Ok(header.metadata().clone().unwrap_or_default())
+        reason,
+    };
+    let mut file = File::open(path).map_err(fail)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)
+        .map_err(|e| damaged(e.to_string()))?;
+    let length = u64::from_le_bytes(length).min(MOST);
+    let mut text = Vec::new();
+    file.take(length).read_to_end(&mut text).map_err(fail)?;
+    let header: Header = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+    Ok(header.metadata)
 }
 
 fn read(path: &Path) -> Result<(Vec<NamedTensor>, HashMap<String, String>), CheckpointError> {

@@ -1,6 +1,6 @@
 //! The one loop that trains: epochs, steps, checkpoints, resumption, interruption.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -190,9 +190,9 @@ struct Progress {
     epoch_pending: bool,
 }
 
-/// Where a run keeps its checkpoint.
-pub fn checkpoint_path(run: &RunFolder) -> PathBuf {
-    run.file("checkpoint").join("latest.safetensors")
+/// Where the run in a folder keeps its checkpoint.
+pub fn checkpoint_path(run: &Path) -> PathBuf {
+    run.join("checkpoint").join("latest.safetensors")
 }
 
 /// Trains `task` as `plan` says, from the run's checkpoint if there is one.
@@ -225,7 +225,7 @@ pub fn train(
             value,
             step,
             lr,
-            last_good: Some(checkpoint_path(run)).filter(|path| path.exists()),
+            last_good: Some(checkpoint_path(run.path())).filter(|path| path.exists()),
         }),
         other => other,
     }
@@ -249,7 +249,7 @@ impl<'a> Engine<'a> {
         run: &'a RunFolder,
         events: &'a mut Events,
     ) -> Result<Self, TrainError> {
-        let path = checkpoint_path(run);
+        let path = checkpoint_path(run.path());
         let mut progress = Progress::default();
         if path.exists() {
             let mut checkpoint = Checkpoint::load(&path)?;
@@ -383,7 +383,7 @@ impl<'a> Engine<'a> {
         checkpoint.put("identity", &self.plan.identity);
         self.task.save(&mut checkpoint);
         checkpoint
-            .save(&checkpoint_path(self.run))
+            .save(&checkpoint_path(self.run.path()))
             .map_err(|e: CheckpointError| TrainError::from(e))?;
         self.saved = Instant::now();
         Ok(())

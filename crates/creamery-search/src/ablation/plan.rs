@@ -21,6 +21,8 @@ const TAKEN: &str = "lock";
 pub struct Ablation {
     /// What the table is called.
     pub name: String,
+    /// The name as that of a folder.
+    pub slug: String,
     /// What it is for.
     pub about: Option<String>,
     /// The seeds of every row, in the order of their turn.
@@ -115,7 +117,10 @@ impl Ablation {
         let mut slugs = BTreeMap::new();
         let mut rows: Vec<Row> = Vec::new();
         for row in file.rows {
-            let slug = slug(&row.name)?;
+            let slug = slug("a row", &row.name)?;
+            if slug == TAKEN {
+                return Err(no_folder("a row", &row.name));
+            }
             if let Some(other) = slugs.insert(slug.clone(), row.name.clone()) {
                 return Err(wrong(if other == row.name {
                     format!("two rows are called `{other}`: give one of them another name")
@@ -150,6 +155,7 @@ impl Ablation {
         }
         check_test_data(&rows)?;
         Ok(Self {
+            slug: slug("the table", &file.name)?,
             name: file.name,
             about: file.about,
             seeds: file.seeds,
@@ -239,25 +245,24 @@ fn own(search: Table, retrain: Option<Retraining<Table>>) -> Table {
     own
 }
 
-/// A row's name as that of a folder: letters and digits, all else one `-`.
-fn slug(name: &str) -> Result<String, ConfigError> {
-    if name.chars().any(char::is_control) {
-        return Err(wrong(format!(
-            "the row {name:?} has a name of several lines: give it one of letters and digits"
-        )));
-    }
+/// A name as that of a folder: letters and digits, all else one `-`.
+fn slug(whose: &str, name: &str) -> Result<String, ConfigError> {
     let words = name.split(|c: char| !c.is_alphanumeric());
     let words: Vec<String> = words
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect();
     let slug: String = words.join("-").chars().take(LONGEST).collect();
-    if slug.is_empty() || slug == TAKEN {
-        return Err(wrong(format!(
-            "a row is called `{name}`, which cannot name its folder: give it a name of letters and digits"
-        )));
+    if slug.is_empty() || name.chars().any(char::is_control) {
+        return Err(no_folder(whose, name));
     }
     Ok(slug)
+}
+
+fn no_folder(whose: &str, name: &str) -> ConfigError {
+    wrong(format!(
+        "{whose} is called {name:?}, which cannot name its folder: give it a name of letters and digits"
+    ))
 }
 
 fn check_seeds(seeds: &[u64]) -> Result<(), ConfigError> {
