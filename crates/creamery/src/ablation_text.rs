@@ -8,7 +8,7 @@ use creamery_train::TrainSettings;
 use creamery_view::rounded_count;
 use toml::{Table, Value};
 
-use crate::overview::{Overview, table};
+use crate::overview::{Overview, plural, table};
 
 const ROWS: [&str; 9] = [
     "row",
@@ -76,7 +76,16 @@ pub(crate) fn markdown(ablation: &Ablation, report: &Report) -> String {
 
 fn facts(ablation: &Ablation, report: &Report) -> Vec<(&'static str, String)> {
     let base = &ablation.base;
-    let SearchConfig { train, budget, .. } = base.search(0);
+    let SearchConfig {
+        train,
+        budget,
+        data,
+        ..
+    } = base.search(0);
+    let mut search = schedule(&train);
+    if data.source != report.dataset {
+        search += &format!(", on {}", data.source);
+    }
     let seeds: Vec<String> = report.seeds.iter().map(u64::to_string).collect();
     let retraining = match base.retrain(0) {
         Some(config) => schedule(&config.train),
@@ -85,7 +94,7 @@ fn facts(ablation: &Ablation, report: &Report) -> Vec<(&'static str, String)> {
     vec![
         ("data", report.dataset.clone()),
         ("space", format!("{}, {}", base.space.name, budget.budget())),
-        ("search", schedule(&train)),
+        ("search", search),
         ("retraining", retraining),
         ("seeds", seeds.join(", ")),
         (
@@ -94,15 +103,20 @@ fn facts(ablation: &Ablation, report: &Report) -> Vec<(&'static str, String)> {
         ),
         (
             "made with",
-            format!("creamery {}, {} threads", report.version, report.threads),
+            format!(
+                "creamery {}, {}",
+                report.version,
+                plural(report.threads, "thread")
+            ),
         ),
     ]
 }
 
 fn schedule(train: &TrainSettings) -> String {
+    let epochs = plural(train.epochs as usize, "epoch");
     format!(
-        "{} epochs, batch {}, learning rate {}",
-        train.epochs, train.batch, train.lr
+        "{epochs}, batch {}, learning rate {}",
+        train.batch, train.lr
     )
 }
 

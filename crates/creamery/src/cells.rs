@@ -30,7 +30,7 @@ const TEST: &str = "test.json";
 pub(crate) enum State {
     ToDo,
     Begun,
-    Done(Box<CellResult>),
+    Done(CellResult),
 }
 
 impl State {
@@ -53,7 +53,7 @@ pub(crate) struct Cells<'a> {
 /// What is left of a run.
 enum Left<R> {
     Nothing(R),
-    Some(Start),
+    Run(Start),
 }
 
 impl<'a> Cells<'a> {
@@ -99,7 +99,7 @@ impl<'a> Cells<'a> {
         };
         Ok(match (search.result::<SearchResult>()?, last) {
             (Some(found), Some((top1, seconds))) => {
-                State::Done(Box::new(CellResult::new(row, seed, &found, top1, seconds)))
+                State::Done(CellResult::new(row, seed, &found, top1, seconds))
             }
             _ => State::Begun,
         })
@@ -191,7 +191,7 @@ impl<'a> Cells<'a> {
         let path = self.path(row, seed, Task::Search.command());
         let start = match left::<SearchConfig, SearchResult>(path, Task::Search)? {
             Left::Nothing(result) => return Ok(Some(result)),
-            Left::Some(start) => start,
+            Left::Run(start) => start,
         };
         let set = self.sets.open(&config.data)?.set.clone();
         let space = &row.settings.space;
@@ -208,7 +208,7 @@ impl<'a> Cells<'a> {
         let path = self.path(row, found.seed, Task::Retrain.command());
         let start = match left::<RetrainConfig, RetrainResult>(path, Task::Retrain)? {
             Left::Nothing(result) => return Ok(Some(result)),
-            Left::Some(start) => start,
+            Left::Run(start) => start,
         };
         let architecture = &found.architecture.architecture;
         let set = self.sets.open(&config.data)?.set.clone();
@@ -252,12 +252,12 @@ where
     R: DeserializeOwned,
 {
     if !path.join("run.toml").exists() {
-        return Ok(Left::Some(Start::New(path)));
+        return Ok(Left::Run(Start::New(path)));
     }
     let previous = Previous::at::<C>(&path, task)?;
     Ok(match previous.result()? {
         Some(result) => Left::Nothing(result),
-        None => Left::Some(Start::GoOn(previous)),
+        None => Left::Run(Start::GoOn(previous.into())),
     })
 }
 

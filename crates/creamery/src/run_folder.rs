@@ -153,7 +153,7 @@ pub(crate) enum Start {
     /// In a folder of its own.
     New(PathBuf),
     /// Where this one was stopped or killed.
-    GoOn(Previous),
+    GoOn(Box<Previous>),
 }
 
 impl Start {

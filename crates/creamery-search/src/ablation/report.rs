@@ -12,7 +12,7 @@ use crate::result::SearchResult;
 /// A table with its results: the text of its `table.json`. Accuracies are in percent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// `ablation`.
+    /// `ablate`.
     pub kind: String,
     /// What the table is called.
     pub name: String,
@@ -170,7 +170,7 @@ impl Report {
         let further = rows.iter().skip(1);
         let differences = further.map(|row| Difference::new(row, &rows[0])).collect();
         Self {
-            kind: "ablation".into(),
+            kind: "ablate".into(),
             name: ablation.name.clone(),
             about: ablation.about.clone(),
             command: making.command,

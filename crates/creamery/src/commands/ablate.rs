@@ -47,7 +47,7 @@ Examples:
       a table that was stopped or killed
   creamery ablate --config teachers.toml --out runs/teachers --dry-run
       which cells there are, and how far each is
-  creamery ablate --resume --out runs/teachers --set seeds=[0,1,2,3,4]
+  creamery ablate --resume --out runs/teachers --set 'seeds=[0,1,2,3,4]'
       two more seeds; a file with more rows does the same for rows";
 
 /// Run a table of configurations over several seeds, and compare them
@@ -186,7 +186,7 @@ fn finished(ablation: &Ablation, cells: &mut Cells<'_>) -> Result<Vec<CellResult
     let mut results = Vec::new();
     for (row, seed) in ablation.cells() {
         if let State::Done(result) = cells.state(row, seed)? {
-            results.push(*result);
+            results.push(result);
         }
     }
     Ok(results)
@@ -238,7 +238,7 @@ fn listing(
         counts["to do"],
     );
     let json = json!({
-        "kind": "ablation cells",
+        "kind": "ablate cells",
         "name": ablation.name,
         "run": folder.display().to_string(),
         "done": counts["done"],

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     )?;
     let inherited = args.inherited(&config, &found, previous.as_ref(), &data)?;
     let start = match previous {
-        Some(previous) => Start::GoOn(previous),
+        Some(previous) => Start::GoOn(previous.into()),
         None => Start::New(run_folder::path(&args.run, "retrain", &data.set)),
     };
     let candidate = Candidate {

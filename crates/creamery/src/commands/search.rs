@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let set = RunData::open(&config.data)?;
     note_skipped(&set, global);
     let start = match previous {
-        Some(previous) => Start::GoOn(previous),
+        Some(previous) => Start::GoOn(previous.into()),
         None => Start::New(run_folder::path(&args.run, &config.method, &set)),
     };
     let (outcome, folder) = search_in(start, &config, &space, set, global)?;
