@@ -144,7 +144,13 @@ pub fn check_start(config: &SearchConfig, space: &Space, data: &RunData) -> Resu
     let identity = Identity::default();
     Plan::new(data, &config.data, &config.train, config.seed, identity).check()?;
     creamery_nn::device(&config.device)?;
-    samplers(config, space, data).map(drop)
+    match samplers(config, space, data) {
+        Ok(_) => Ok(()),
+        Err(TrainError::Config(error)) => {
+            Err(ConfigError::Value(format!("`budget`: {error}")).into())
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// The images to choose by.

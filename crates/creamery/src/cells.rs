@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use creamery_search::ablation::{CellResult, DataSets, Row};
 use creamery_search::{SearchConfig, SearchResult};
+use creamery_space::Space;
 use creamery_train::event::Accuracy;
 use creamery_train::{
     Candidate, DataSettings, Init, Model, Outcome, RetrainConfig, RetrainResult, RunData, RunFolder,
@@ -15,7 +16,7 @@ use creamery_train::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::arch::read;
+use crate::arch::{self, read};
 use crate::cli::Global;
 use crate::commands::{eval, retrain, search};
 use crate::error::CommandError;
@@ -84,12 +85,15 @@ impl<'a> Cells<'a> {
             return Err(self.changed(row, seed, "retrain", "a table of settings", "false"));
         }
         let search = row.settings.search(seed);
-        let Some(search) = self.recorded(row, seed, Task::Search, &search, &search.data)? else {
+        let space = &row.settings.space;
+        let search = self.recorded(row, seed, Task::Search, &search, &search.data, space)?;
+        let Some(search) = search else {
             return Ok(State::ToDo);
         };
+        let space = search.space.as_ref().unwrap_or(space);
         let last = match &config {
             Some(config) => self
-                .recorded(row, seed, Task::Retrain, config, &config.data)?
+                .recorded(row, seed, Task::Retrain, config, &config.data, space)?
                 .map(|retrain| retrain.result::<RetrainResult>())
                 .transpose()?
                 .flatten()
@@ -113,6 +117,7 @@ impl<'a> Cells<'a> {
         task: Task,
         config: &C,
         data: &DataSettings,
+        space: &Space,
     ) -> Result<Option<Recorded>, CommandError> {
         let path = self.path(row, seed, task.command());
         if !path.join("run.toml").exists() {
@@ -125,7 +130,7 @@ impl<'a> Cells<'a> {
         }
         let opened = self.sets.open(data)?;
         recorded
-            .check_identity(&row.settings.space, &opened.set.name, &opened.fingerprint)
+            .check_identity(space, &opened.set.name, &opened.fingerprint)
             .map_err(|error| in_cell(row, seed, error))?;
         Ok(Some(recorded))
     }
@@ -210,16 +215,17 @@ impl<'a> Cells<'a> {
             Left::Nothing(result) => return Ok(Some(result)),
             Left::Run(start) => start,
         };
-        let architecture = &found.architecture.architecture;
+        let network = arch::of_run(&self.path(row, found.seed, Task::Search.command()))?;
+        let resolution = network.architecture.resolution;
         let set = self.sets.open(&config.data)?.set.clone();
-        let data = RunData::prepare(set, &config.data, architecture.resolution, config.seed)?;
+        let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
         let inherited = match config.init {
             Init::Inherit => Some(self.winner(row, found, &config.device)?),
             Init::Scratch => None,
         };
         let candidate = Candidate {
-            space: &row.settings.space,
-            architecture,
+            space: &network.space,
+            architecture: &network.architecture,
             inherited: inherited.as_ref(),
         };
         let (outcome, _) = retrain::retrain_in(start, config, &candidate, &data, self.global)?;

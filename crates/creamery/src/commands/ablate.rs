@@ -77,12 +77,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    if let Some(out) = args.out.as_deref().filter(|_| args.resume) {
-        if !out.join("run.toml").exists() {
-            return Err(RunError::Nothing(out.to_owned()).into());
-        }
-        Task::Ablate.check(out)?;
-    }
+    args.check_begun()?;
     let ablation = args.table()?;
     let sets = ablation.preflight()?;
     for opened in sets.iter() {
@@ -141,6 +136,17 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
 }
 
 impl Args {
+    /// Refuses a folder that holds no table, where there has to be one or one is looked at.
+    fn check_begun(&self) -> Result<(), CommandError> {
+        match &self.out {
+            Some(out) if out.join("run.toml").exists() && (self.resume || self.dry_run) => {
+                Task::Ablate.check(out)
+            }
+            Some(out) if self.resume => Err(RunError::Nothing(out.clone()).into()),
+            _ => Ok(()),
+        }
+    }
+
     fn table(&self) -> Result<Ablation, CommandError> {
         let begun = self.out.as_ref().map(|out| out.join("run.toml"));
         let layers = Layers {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::Place;
 
-/// Two rows of searches of ten steps on 48 images; the second row's winner is used as it is.
+/// Two rows of searches of twelve steps on 48 images; the second row's winner is used as it is.
 const TABLE: &str = r#"
 name = "two teachers"
 seeds = [0, 1]
@@ -295,13 +295,14 @@ fn a_table_can_have_more_seeds_and_rows() {
     let old = "t/no-teacher/seed-1/search/metrics.jsonl";
     let before = written(&place, old);
 
-    let more =
-        TABLE.to_owned() + "[[rows]]\nname = \"cosine\"\nsearch.cream.matching = \"cosine\"\n";
-    place.write("more.toml", more);
+    let cosine = "[[rows]]\nname = \"cosine\"\nsearch.cream.matching = \"cosine\"\nretrain.init = \"inherit\"\n";
+    place.write("more.toml", TABLE.to_owned() + cosine);
     let listed = place.answer("ablate --config more.toml --out t --dry-run");
     assert_eq!((&listed["done"], &listed["to_do"]), (&json!(2), &json!(4)));
     let two = place.answer("ablate --config more.toml --out t --resume");
     assert_eq!(two["finished"], 6);
+    let retrained = place.json("t/cosine/seed-0/retrain/result.json");
+    assert_eq!(retrained["init"], "inherit");
     assert_eq!(two["rows"][0]["cells"][1], one["rows"][0]["cells"][0]);
     assert!(two["rows"][0]["test_top1"]["sd"].is_number());
     assert_eq!(
@@ -446,6 +447,7 @@ fn tables_that_cannot_be_are_refused_before_anything_is_written() {
             &[
                 "row `Meta, as it is`",
                 "search: ",
+                "`budget`: ",
                 "at most 1k MACs",
                 "nearest",
             ],
@@ -529,6 +531,7 @@ fn folders_that_a_table_cannot_use() {
     place.write("s/run.toml", "method = \"cream\"\n");
     let says = ["another command", "creamery search --resume --out s"];
     place.refused(2, "ablate --resume --out s", &says);
+    place.refused(2, &format!("{line} s --dry-run"), &says);
     place.refused(2, &format!("{line} s"), &["`s` holds a run already"]);
 
     place.write("t/run.toml", TABLE);
