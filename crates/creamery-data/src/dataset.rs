@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cifar::{self, Records, Variant};
 use crate::error::DataError;
@@ -20,8 +21,8 @@ pub struct OpenOptions {
     pub skip_bad_images: bool,
 }
 
-/// A labelled image data set.
-#[derive(Debug)]
+/// A labelled image data set. Cheap to clone: the images are shared.
+#[derive(Clone, Debug)]
 pub struct DataSet {
     /// The data set as it was asked for, such as `fashion-mini` or `cifar10:DIR`.
     pub name: String,
@@ -40,7 +41,7 @@ pub struct DataSet {
     /// Images for the final report.
     pub test: Split,
     /// Files that were left out because they cannot be used.
-    pub skipped: Vec<SkippedImage>,
+    pub skipped: Arc<[SkippedImage]>,
 }
 
 impl DataSet {
@@ -79,7 +80,7 @@ impl DataSet {
                     folder.test,
                     PHOTO_AUGMENT,
                 )?;
-                data.skipped = folder.skipped;
+                data.skipped = folder.skipped.into();
                 Ok(data)
             }
         }
@@ -138,7 +139,7 @@ impl DataSet {
             augment,
             train,
             test,
-            skipped: Vec::new(),
+            skipped: Arc::default(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The configuration of a search.
 
+use creamery_data::DataSet;
 use creamery_space::{Budget, Space, deserialize_count};
 use creamery_train::{ConfigError, DataSettings, TrainSettings};
 use serde::{Deserialize, Serialize};
@@ -216,6 +217,14 @@ impl SearchConfig {
             ("cream".to_owned(), cream),
             ("budget".to_owned(), budget),
         ])
+    }
+
+    /// Pixels a side of the networks' input on images of `set`: as asked for, else the space's nearest.
+    pub fn resolution_on(&self, space: &Space, set: &DataSet) -> usize {
+        let sides = set.height.zip(set.width);
+        let side = sides.map(|(height, width)| height.min(width));
+        self.resolution
+            .unwrap_or_else(|| space.resolution_for(side))
     }
 
     /// Refuses values that no search can have.

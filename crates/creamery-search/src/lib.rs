@@ -3,7 +3,7 @@
 //! A method is a [`Strategy`] and a [`Selector`]. The method `cream` is [`Prioritized`], which trains one
 //! random path a step and lets the [`Board`]'s best paths teach it, and [`BoardSelector`], which takes the
 //! winner from the board. [`rho_gradient`] is how the meta network learns whom to learn from, exactly and
-//! in first order.
+//! in first order. [`ablation`] is for tables of configurations.
 //!
 //! ```
 //! use creamery_search::{SearchConfig, search};
@@ -35,6 +35,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod ablation;
 mod board;
 mod config;
 mod fair;
@@ -66,7 +67,7 @@ pub use prioritized::Prioritized;
 pub use progressive::Progressive;
 pub use result::{Found, Member, SearchResult};
 pub use sandwich::Sandwich;
-pub use search::search;
+pub use search::{check_start, search};
 pub use selector::BoardSelector;
 pub use step_bench::{StepBench, StepMode, StepSizes};
 pub use strategy::{Selector, Strategy, Winner};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use creamery_data::Batch;
+use creamery_data::{Batch, Split};
 use creamery_nn::{NnError, SuperNet};
 use creamery_space::{Budget, SampleError, Sampler, Space, buckets};
 use creamery_train::engine::{self, Ended, Plan, Position, StepReport, Task};
@@ -42,11 +42,7 @@ pub fn search(
     stop: &AtomicBool,
 ) -> Result<Outcome<SearchResult>, TrainError> {
     config.check()?;
-    let validation = data.validation.as_ref().ok_or_else(|| {
-        ConfigError::Value(
-            "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),
-        )
-    })?;
+    let validation = held_out(data)?;
     let method = Method::named(&config.method)?;
     method.check(space)?;
     let samplers = samplers(config, space, data)?;
@@ -197,6 +193,36 @@ fn strategy(
             let smallest = space.smallest(resolution).map_err(NnError::from)?;
             Box::new(Sandwich::new(elastic, samplers, largest()?, smallest))
         }
+    })
+}
+
+/// Refuses a search that could not begin: settings out of range, no images to choose by, fewer images than
+/// a batch, an unknown device, a budget that nothing fits. Trains nothing.
+///
+/// # Errors
+/// Those that [`search`] would begin with.
+pub fn check_start(config: &SearchConfig, space: &Space, data: &RunData) -> Result<(), TrainError> {
+    config.check()?;
+    Method::named(&config.method)?.check(space)?;
+    held_out(data)?;
+    let identity = Identity::default();
+    Plan::new(data, &config.data, &config.train, config.seed, identity).check()?;
+    creamery_nn::device(&config.device)?;
+    match samplers(config, space, data) {
+        Ok(_) => Ok(()),
+        Err(TrainError::Config(error)) => {
+            Err(ConfigError::Value(format!("`budget`: {error}")).into())
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// The images to choose by.
+fn held_out(data: &RunData) -> Result<&Split, ConfigError> {
+    data.validation.as_ref().ok_or_else(|| {
+        ConfigError::Value(
+            "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),
+        )
     })
 }
 

@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use creamery_nn::NamedTensor;
@@ -172,28 +173,13 @@ impl Checkpoint {
     /// [`CheckpointError`].
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let (tensors, metadata) = read(path)?;
-        let foreign = |reason: &str| CheckpointError::Foreign {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        };
-        match metadata.get("creamery_checkpoint").map(String::as_str) {
-            Some(FORMAT) => {}
-            Some(other) => return Err(foreign(&format!("its format is {other}, not {FORMAT}"))),
-            None => return Err(foreign("it does not say it is one")),
-        }
-        let state = metadata
-            .get("state")
-            .ok_or_else(|| foreign("it has no state"))?;
-        let json = serde_json::from_str(state).map_err(|e| CheckpointError::Damaged {
-            path: path.to_owned(),
-            reason: format!("its state: {e}"),
-        })?;
+        let json = scalar_state(path, &metadata)?;
         let mut sections: BTreeMap<String, Vec<NamedTensor>> = BTreeMap::new();
         for mut tensor in tensors {
             let (section, name) = tensor
                 .name
                 .split_once(':')
-                .ok_or_else(|| foreign("a tensor has no section"))?;
+                .ok_or_else(|| foreign(path, "a tensor has no section"))?;
             let (section, name) = (section.to_owned(), name.to_owned());
             tensor.name = name;
             sections.entry(section).or_default().push(tensor);
@@ -203,6 +189,45 @@ impl Checkpoint {
             tensors: sections,
         })
     }
+
+    /// Reads the scalar state of a checkpoint, and none of its tensors.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn load_scalars(path: &Path) -> Result<Self, CheckpointError> {
+        let json = scalar_state(path, &read_metadata(path)?)?;
+        Ok(Self {
+            json,
+            tensors: BTreeMap::new(),
+        })
+    }
+}
+
+fn foreign(path: &Path, reason: &str) -> CheckpointError {
+    CheckpointError::Foreign {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The scalar state that the metadata of a checkpoint hold.
+fn scalar_state(
+    path: &Path,
+    metadata: &HashMap<String, String>,
+) -> Result<BTreeMap<String, serde_json::Value>, CheckpointError> {
+    let foreign = |reason: &str| foreign(path, reason);
+    match metadata.get("creamery_checkpoint").map(String::as_str) {
+        Some(FORMAT) => {}
+        Some(other) => return Err(foreign(&format!("its format is {other}, not {FORMAT}"))),
+        None => return Err(foreign("it does not say it is one")),
+    }
+    let state = metadata
+        .get("state")
+        .ok_or_else(|| foreign("it has no state"))?;
+    serde_json::from_str(state).map_err(|e| CheckpointError::Damaged {
+        path: path.to_owned(),
+        reason: format!("its state: {e}"),
+    })
 }
 
 /// A tensor to be written, as safetensors wants to see it.
@@ -279,6 +304,31 @@ pub fn read_weights(
     read(path)
 }
 
+/// The metadata of a safetensors file: its header is read and nothing else.
+fn read_metadata(path: &Path) -> Result<HashMap<String, String>, CheckpointError> {
+    // The format allows no longer header.
+    const MOST: u64 = 100_000_000;
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(default, rename = "__metadata__")]
+        metadata: HashMap<String, String>,
+    }
+    let fail = |e| RunError::io("read", path, e);
+    let damaged = |reason: String| CheckpointError::Damaged {
+        path: path.to_owned(),
+        reason,
+    };
+    let mut file = File::open(path).map_err(fail)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)
+        .map_err(|e| damaged(e.to_string()))?;
+    let length = u64::from_le_bytes(length).min(MOST);
+    let mut text = Vec::new();
+    file.take(length).read_to_end(&mut text).map_err(fail)?;
+    let header: Header = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+    Ok(header.metadata)
+}
+
 fn read(path: &Path) -> Result<(Vec<NamedTensor>, HashMap<String, String>), CheckpointError> {
     let bytes = fs::read(path).map_err(|e| RunError::io("read", path, e))?;
     let damaged = |reason: String| CheckpointError::Damaged {
@@ -335,6 +385,9 @@ mod tests {
         sample().save(&path).unwrap();
         let mut back = Checkpoint::load(&path).unwrap();
         assert_eq!(back.get::<(u64, f64)>("engine").unwrap(), (3, 0.1));
+        let mut scalars = Checkpoint::load_scalars(&path).unwrap();
+        assert_eq!(scalars.get::<(u64, f64)>("engine").unwrap(), (3, 0.1));
+        assert!(scalars.take_tensors("supernet").is_empty());
         let tensors = back.take_tensors("supernet");
         assert_eq!(tensors[0].shape, [2, 1]);
         assert_eq!(tensors[0].values[1].to_bits(), (-0.0f32).to_bits());
@@ -356,8 +409,14 @@ mod tests {
                 "{length}: {error}"
             );
         }
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        for length in 0..header {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(Checkpoint::load_scalars(&path).is_err(), "{length}");
+        }
         fs::write(&path, b"\xff\xff\xff\xff\xff\xff\xff\xffgarbage").unwrap();
         assert!(Checkpoint::load(&path).is_err());
+        assert!(Checkpoint::load_scalars(&path).is_err());
     }
 
     #[test]
@@ -385,8 +444,12 @@ mod tests {
         let path = folder.path().join("w.safetensors");
         let tensors = sample().take_tensors("supernet");
         write_weights(&path, &tensors, HashMap::new()).unwrap();
-        let error = Checkpoint::load(&path).unwrap_err();
-        assert!(matches!(error, CheckpointError::Foreign { .. }), "{error}");
+        for error in [
+            Checkpoint::load(&path).unwrap_err(),
+            Checkpoint::load_scalars(&path).unwrap_err(),
+        ] {
+            assert!(matches!(error, CheckpointError::Foreign { .. }), "{error}");
+        }
     }
 
     #[test]

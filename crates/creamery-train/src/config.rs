@@ -63,6 +63,14 @@ impl Layers<'_> {
     /// # Errors
     /// [`ConfigError`] that names the source, the line or assignment, and the nearest key that exists.
     pub fn resolve<T: DeserializeOwned>(self) -> Result<T, ConfigError> {
+        from_table(self.merged::<T>()?).map_err(ConfigError::Value)
+    }
+
+    /// Puts the sources together, each checked as a `T`, and leaves open what none of them says.
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve).
+    pub fn merged<T: DeserializeOwned>(self) -> Result<Table, ConfigError> {
         let mut merged = self.defaults;
         if let Some(path) = self.file {
             let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
@@ -75,7 +83,7 @@ impl Layers<'_> {
             merge(&mut merged, assignment::<T>(set)?);
         }
         merge(&mut merged, self.flags);
-        from_table(merged).map_err(ConfigError::Value)
+        Ok(merged)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::settings::DataSettings;
 use crate::{ConfigError, TrainError};
 
 /// The images of a run.
+#[derive(Clone)]
 pub struct RunData {
     /// The data set.
     pub set: DataSet,

@@ -1,6 +1,6 @@
 //! The one loop that trains: epochs, steps, checkpoints, resumption, interruption.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -138,6 +138,20 @@ impl Plan {
     pub fn steps(&self) -> u64 {
         self.steps_per_epoch() * self.epochs
     }
+
+    /// Refuses images that do not fill one batch.
+    ///
+    /// # Errors
+    /// [`TrainError::SmallerThanBatch`].
+    pub fn check(&self) -> Result<(), TrainError> {
+        if self.batch == 0 || self.train.len() < self.batch {
+            return Err(TrainError::SmallerThanBatch {
+                images: self.train.len(),
+                batch: self.batch,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// How a training ended.
@@ -176,9 +190,9 @@ struct Progress {
     epoch_pending: bool,
 }
 
-/// Where a run keeps its checkpoint.
-pub fn checkpoint_path(run: &RunFolder) -> PathBuf {
-    run.file("checkpoint").join("latest.safetensors")
+/// Where the run in a folder keeps its checkpoint.
+pub fn checkpoint_path(run: &Path) -> PathBuf {
+    run.join("checkpoint").join("latest.safetensors")
 }
 
 /// Trains `task` as `plan` says, from the run's checkpoint if there is one.
@@ -197,12 +211,7 @@ pub fn train(
     events: &mut Events,
     stop: &AtomicBool,
 ) -> Result<Ended, TrainError> {
-    if plan.batch == 0 || plan.train.len() < plan.batch {
-        return Err(TrainError::SmallerThanBatch {
-            images: plan.train.len(),
-            batch: plan.batch,
-        });
-    }
+    plan.check()?;
     let mut engine = Engine::start(task, plan, run, events)?;
     match engine.work(stop) {
         Err(TrainError::NotFinite {
@@ -216,7 +225,7 @@ pub fn train(
             value,
             step,
             lr,
-            last_good: Some(checkpoint_path(run)).filter(|path| path.exists()),
+            last_good: Some(checkpoint_path(run.path())).filter(|path| path.exists()),
         }),
         other => other,
     }
@@ -240,7 +249,7 @@ impl<'a> Engine<'a> {
         run: &'a RunFolder,
         events: &'a mut Events,
     ) -> Result<Self, TrainError> {
-        let path = checkpoint_path(run);
+        let path = checkpoint_path(run.path());
         let mut progress = Progress::default();
         if path.exists() {
             let mut checkpoint = Checkpoint::load(&path)?;
@@ -374,7 +383,7 @@ impl<'a> Engine<'a> {
         checkpoint.put("identity", &self.plan.identity);
         self.task.save(&mut checkpoint);
         checkpoint
-            .save(&checkpoint_path(self.run))
+            .save(&checkpoint_path(self.run.path()))
             .map_err(|e: CheckpointError| TrainError::from(e))?;
         self.saved = Instant::now();
         Ok(())

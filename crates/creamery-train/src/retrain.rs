@@ -103,6 +103,27 @@ impl RetrainConfig {
         ])
     }
 
+    /// The configuration of a retraining after a search on `data`: images are treated as they were there,
+    /// unless others are asked for. `resolve` lays what the user says over the defaults that it is given.
+    ///
+    /// # Errors
+    /// Those of `resolve`.
+    pub fn after_search<E>(
+        space: &Space,
+        data: &DataSettings,
+        resolve: impl Fn(Table) -> Result<Self, E>,
+    ) -> Result<Self, E> {
+        let defaults = Self::defaults(space);
+        let carried = Value::try_from(data).expect("settings are plain data");
+        let mut with_data = defaults.clone();
+        with_data.insert("data".to_owned(), carried);
+        let config = resolve(with_data)?;
+        if config.data.source == data.source {
+            return Ok(config);
+        }
+        resolve(defaults)
+    }
+
     /// Refuses values that no retraining can have.
     ///
     /// # Errors

@@ -94,6 +94,18 @@ pub(crate) fn find(name: &str, options: &ArchOptions) -> Result<Found, CommandEr
     Ok(found)
 }
 
+/// The network that a finished run came to, with the space that lies in its folder.
+///
+/// # Errors
+/// If the run is not finished or damaged.
+pub(crate) fn of_run(folder: &Path) -> Result<Found, CommandError> {
+    let options = ArchOptions {
+        bucket: None,
+        space: None,
+    };
+    from_file(&folder.join("result.json"), &options)
+}
+
 /// The file that `name` means.
 fn file_meant(name: &str) -> Result<PathBuf, CommandError> {
     let path = Path::new(name);

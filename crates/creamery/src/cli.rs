@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
-use crate::commands::{bench, data, describe, eval, retrain, search};
+use crate::commands::{ablate, bench, data, describe, eval, retrain, search};
 use crate::error::CommandError;
 
 const EXAMPLES: &str = "\
@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Eval(eval::Args),
     Describe(describe::Args),
     Data(data::Args),
+    Ablate(ablate::Args),
     Bench(bench::Args),
 }
 
@@ -68,6 +69,7 @@ impl Command {
             Self::Eval(args) => eval::run(args, global),
             Self::Describe(args) => describe::run(args),
             Self::Data(args) => data::run(args, global),
+            Self::Ablate(args) => ablate::run(args, global),
             Self::Bench(args) => bench::run(args, global),
         }
     }

@@ -39,6 +39,16 @@ pub(crate) enum CommandError {
     /// Signals cannot be caught.
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(#[from] ctrlc::Error),
+    /// A cell of a table.
+    #[error("row `{row}`, seed {seed}: {source}")]
+    Cell {
+        /// The row's name.
+        row: String,
+        /// The seed.
+        seed: u64,
+        /// What is wrong with it.
+        source: Box<CommandError>,
+    },
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -84,6 +94,7 @@ impl CommandError {
             Self::Usage(_) | Self::Space(_) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Train(error) => error.is_usage(),
+            Self::Cell { source, .. } => source.is_usage(),
             Self::File { .. } | Self::Output(_) | Self::Signals(_) => false,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! `creamery search` trains a supernet and hands back the best network under a budget, `retrain` trains
 //! that network alone, `eval` measures it, `describe` says what a network costs layer by layer, `data`
-//! what a data set holds, and `bench` how fast this machine trains. The binary does nothing but call [`run`]:
+//! what a data set holds, `ablate` runs a table of configurations over several seeds, and `bench` says how
+//! fast this machine trains. The binary does nothing but call [`run`]:
 //!
 //! ```
 //! let mut answer = Vec::new();
@@ -19,14 +20,17 @@
 //! when a command is done, 1 when it failed, 2 when it was wrong, and 130 when it was stopped by a signal
 //! and can go on.
 
+mod ablation_text;
 mod answer;
 mod arch;
+mod cells;
 mod cli;
 mod commands;
 mod error;
 mod interrupt;
 mod model_file;
 mod overview;
+mod recorded;
 mod run_args;
 mod run_folder;
 mod shell;

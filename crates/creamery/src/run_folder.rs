@@ -4,20 +4,20 @@
 //! in `run.toml` and the space in `space.toml`, so that it does not matter what else has changed since.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use creamery_data::DataSet;
 use creamery_space::Space;
+use creamery_train::RunFolder;
 use creamery_train::engine::checkpoint_path;
-use creamery_train::{Checkpoint, CheckpointError, Identity, RunFolder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::arch::read;
 use crate::error::CommandError;
+use crate::recorded::{Recorded, Task, differences, table};
 use crate::run_args::{RunArgs, at};
-use crate::shell::quoted;
 
 /// Settings that the state of a run depends on, so that going on with others would train something else.
 const FIXED: [&str; 10] = [
@@ -43,39 +43,19 @@ const BEGUN: [&str; 6] = [
     "lock",
 ];
 
-/// A command that makes a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Task {
-    Search,
-    Retrain,
-}
-
-impl Task {
-    fn command(self) -> &'static str {
-        match self {
-            Self::Search => "search",
-            Self::Retrain => "retrain",
-        }
-    }
-
-    /// The command that goes on with a run.
-    pub fn resume_command(self, folder: &Path) -> String {
-        format!(
-            "creamery {} --resume --out {}",
-            self.command(),
-            quoted(folder)
-        )
-    }
-}
-
-/// The run that `--resume` goes on with.
+/// The run that `--resume` goes on with, held by this process.
 #[derive(Debug)]
 pub(crate) struct Previous {
     run: RunFolder,
-    /// Its whole configuration.
-    pub config: Table,
-    /// Its space; `None` if the run was killed before it was written, and so before any step.
-    pub space: Option<Space>,
+    was: Recorded,
+}
+
+impl Deref for Previous {
+    type Target = Recorded;
+
+    fn deref(&self) -> &Recorded {
+        &self.was
+    }
 }
 
 impl Previous {
@@ -87,65 +67,37 @@ impl Previous {
         args: &RunArgs,
         task: Task,
     ) -> Result<Option<Self>, CommandError> {
-        let Some(path) = args.out.as_deref().filter(|_| args.resume) else {
-            return Ok(None);
-        };
-        let run = RunFolder::resume(path)?;
-        let file = run.file("run.toml");
-        let is_search =
-            toml::from_str::<Table>(&read(&file)?).is_ok_and(|table| table.contains_key("method"));
-        let found = if is_search {
-            Task::Search
-        } else {
-            Task::Retrain
-        };
-        if found != task {
-            return Err(CommandError::Usage(format!(
-                "`{}` holds the run of another command: go on with {}",
-                path.display(),
-                found.resume_command(path)
-            )));
-        }
-        let layers = creamery_train::Layers {
-            file: Some(&file),
-            ..Default::default()
-        };
-        let config: C = layers.resolve()?;
-        let space = run.file("space.toml");
-        let space = space
-            .exists()
-            .then(|| Space::resolve(&space.display().to_string()))
-            .transpose()?;
-        Ok(Some(Self {
-            run,
-            config: table(&config),
-            space,
-        }))
+        let path = args.out.as_deref().filter(|_| args.resume);
+        path.map(|path| Self::at::<C>(path, task)).transpose()
     }
 
-    /// Where the run is.
-    pub fn path(&self) -> &Path {
-        self.run.path()
-    }
-
-    /// Where a file of the run is.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.run.file(name)
+    /// Opens the run in a folder.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn at<C: Serialize + DeserializeOwned>(
+        path: &Path,
+        task: Task,
+    ) -> Result<Self, CommandError> {
+        Ok(Self {
+            run: RunFolder::resume(path)?,
+            was: Recorded::read::<C>(path, task)?,
+        })
     }
 
     /// The result, if the run is finished and the command changes nothing about it.
     ///
     /// # Errors
     /// If the result is damaged.
-    pub fn result<R: DeserializeOwned>(
+    pub fn unchanged_result<R: DeserializeOwned>(
         &self,
         config: &impl Serialize,
     ) -> Result<Option<R>, CommandError> {
-        let path = self.run.file("result.json");
-        if !path.exists() || self.config != table(config) {
-            return Ok(None);
+        if self.config == table(config) {
+            self.result()
+        } else {
+            Ok(None)
         }
-        crate::arch::parse(&path, &read(&path)?).map(Some)
     }
 
     /// Takes the run up with a configuration that may differ where its state does not depend on it.
@@ -160,8 +112,7 @@ impl Previous {
     ) -> Result<RunFolder, CommandError> {
         let config = table(config);
         self.check_settings(&config)?;
-        let source = at(&self.config, "data.source").and_then(Value::as_str);
-        self.check_identity(space, set, source.unwrap_or_default())?;
+        self.check_identity(space, &set.name, &set.fingerprint())?;
         if config != self.config {
             self.run.write("run.toml", run_toml(&config).as_bytes())?;
         }
@@ -171,7 +122,7 @@ impl Previous {
     fn check_settings(&self, config: &Table) -> Result<(), CommandError> {
         let differs = FIXED
             .iter()
-            .find_map(|key| difference(&self.config, config, key));
+            .find_map(|key| differences(&self.config, config, key).into_iter().next());
         let epochs = |config: &Table| at(config, "train.epochs").and_then(Value::as_integer);
         // Steps beyond a shorter plan cannot be undone.
         let fewer = epochs(config) < epochs(&self.config);
@@ -181,55 +132,10 @@ impl Previous {
         let text = |config| at(config, &key).map_or("none".to_owned(), ToString::to_string);
         Err(CommandError::Usage(format!(
             "`{}` was started with `{key}` {}, which cannot become {}: resume without changing it, or start a new run with another --out",
-            self.run.path().display(),
+            self.path().display(),
             text(&self.config),
             text(config),
         )))
-    }
-
-    /// The engine compares fingerprints as well; here the names are known.
-    fn check_identity(
-        &self,
-        space: &Space,
-        set: &DataSet,
-        source: &str,
-    ) -> Result<(), CommandError> {
-        let other = |what: &str, found: String, expected: String| CheckpointError::Other {
-            what: what.into(),
-            found,
-            expected,
-        };
-        if let Some(before) = &self.space
-            && before.fingerprint() != space.fingerprint()
-        {
-            return Err(other("space", before.name.clone(), space.name.clone()).into());
-        }
-        let checkpoint = checkpoint_path(&self.run);
-        if !checkpoint.exists() {
-            return Ok(());
-        }
-        let saved: Identity = Checkpoint::load(&checkpoint)?.get("identity")?;
-        let fingerprint = set.fingerprint();
-        match saved.0.get("data") {
-            Some(found) if *found != fingerprint => Err(other(
-                "data",
-                format!("{source} [{found}]"),
-                format!("{} [{fingerprint}]", set.name),
-            )
-            .into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The first setting at or below `key` that differs.
-fn difference(before: &Table, now: &Table, key: &str) -> Option<String> {
-    match (at(before, key), at(now, key)) {
-        (Some(Value::Table(old)), Some(Value::Table(new))) => {
-            let mut inner = old.keys().chain(new.keys());
-            inner.find_map(|inner| difference(before, now, &format!("{key}.{inner}")))
-        }
-        (old, new) => (old != new).then(|| key.to_owned()),
     }
 }
 
@@ -241,6 +147,32 @@ pub(crate) fn path(args: &RunArgs, name: &str, set: &DataSet) -> PathBuf {
             &format!("{name}-{}", file_safe(&set.name)),
         )
     })
+}
+
+/// Where a run begins.
+pub(crate) enum Start {
+    /// In a folder of its own.
+    New(PathBuf),
+    /// Where this one was stopped or killed.
+    GoOn(Box<Previous>),
+}
+
+impl Start {
+    /// The workplace of the run, ready to be furnished.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or the run be gone on with so.
+    pub fn workplace(
+        self,
+        config: &impl Serialize,
+        space: &Space,
+        set: &DataSet,
+    ) -> Result<Workplace, CommandError> {
+        match self {
+            Self::New(path) => Workplace::create(&path, config),
+            Self::GoOn(previous) => previous.go_on(config, space, set).map(Workplace::resumed),
+        }
+    }
 }
 
 /// A run's folder while a command works in it.
@@ -285,7 +217,7 @@ impl Workplace {
         if let Err(error) = &outcome
             && error.is_usage()
             && self.begun
-            && !checkpoint_path(&self.run).exists()
+            && !checkpoint_path(self.run.path()).exists()
         {
             // What cannot be removed, or is no file of a run, stays.
             for file in BEGUN {
@@ -313,10 +245,6 @@ fn file_safe(data: &str) -> String {
         }
     };
     name.chars().take(60).map(safe).collect()
-}
-
-fn table(config: &impl Serialize) -> Table {
-    Table::try_from(config).expect("configurations are plain data")
 }
 
 fn run_toml(config: &Table) -> String {

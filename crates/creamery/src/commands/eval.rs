@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use creamery_data::DataSet;
-use creamery_train::{DataSettings, Model, RunData, evaluate};
+use creamery_data::{DataSet, Split};
+use creamery_nn::Device;
+use creamery_train::event::Accuracy;
+use creamery_train::{DataSettings, Model, RunData, TrainError, evaluate};
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -68,15 +70,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         SplitName::Test => set.test.clone(),
         SplitName::Validation => args.held_out(set, &data, settings.as_ref(), resolution)?,
     };
-    let pipeline = model.input.pipeline(resolution);
-    let accuracy = evaluate(
-        &model.net,
-        &split,
-        &pipeline,
-        args.batch,
-        data.workers,
-        &device,
-    )?;
+    let accuracy = measure(&model, &split, args.batch, data.workers, &device)?;
 
     let (space, architecture) = (&model.space, &model.net.architecture);
     let cost = space.cost(
@@ -120,6 +114,18 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     Ok(Answer::done(overview.to_string(), json))
 }
 
+/// A model's accuracy on images that are prepared as they were for its training.
+pub(crate) fn measure(
+    model: &Model,
+    split: &Split,
+    batch: usize,
+    workers: usize,
+    device: &Device,
+) -> Result<Accuracy, TrainError> {
+    let pipeline = model.input.pipeline(model.net.architecture.resolution);
+    evaluate(&model.net, split, &pipeline, batch, workers, device)
+}
+
 impl Args {
     /// The data as the flags say, or else as the model's run had them.
     fn data_settings(&self, model: &Model, run: Option<&RunSettings>) -> DataSettings {
@@ -143,7 +149,7 @@ impl Args {
         data: &DataSettings,
         run: Option<&RunSettings>,
         resolution: usize,
-    ) -> Result<creamery_data::Split, CommandError> {
+    ) -> Result<Split, CommandError> {
         // Without the run's seed and share, images that were trained on would pass as held out.
         let Some(run) = run.filter(|run| run.data.source == data.source) else {
             return Err(CommandError::Usage(

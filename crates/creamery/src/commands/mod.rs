@@ -1,5 +1,6 @@
 //! One module for each command: parse, call, answer.
 
+pub(crate) mod ablate;
 pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod describe;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::cli::Global;
 use crate::overview::exact;
-use crate::run_folder::Task;
+use crate::recorded::Task;
 
 /// Tells which files were left out of a data set.
 fn note_skipped(set: &DataSet, global: &Global) {

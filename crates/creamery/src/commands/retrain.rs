@@ -1,15 +1,14 @@
 //! `creamery retrain`: trains one network alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use creamery_space::Architecture;
 use creamery_train::event::Events;
 use creamery_train::{
-    Candidate, DataSettings, Init, Model, Outcome, RetrainConfig, RetrainResult, RunData, merge,
-    retrain,
+    Candidate, DataSettings, Init, Model, Outcome, RetrainConfig, RetrainResult, RunData, retrain,
 };
 use creamery_view::Progress;
-use toml::{Table, Value};
+use toml::Value;
 
 use crate::answer::Answer;
 use crate::arch::{self, ArchOptions, Found, Origin};
@@ -19,8 +18,9 @@ use crate::error::CommandError;
 use crate::interrupt;
 use crate::model_file::RunSettings;
 use crate::overview::{Overview, exact};
+use crate::recorded::Task;
 use crate::run_args::RunArgs;
-use crate::run_folder::{self, Previous, Task, Workplace};
+use crate::run_folder::{self, Previous, Start};
 use crate::shell::quoted;
 
 const EXAMPLES: &str = "\
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let config = args.config(&found, previous.as_ref())?;
     config.check()?;
     if let Some(previous) = &previous
-        && let Some(result) = previous.result::<RetrainResult>(&config)?
+        && let Some(result) = previous.unchanged_result::<RetrainResult>(&config)?
     {
         global.note("this run is finished; its result:");
         return answer(&result, &found, previous.path());
@@ -73,35 +73,46 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         config.seed,
     )?;
     let inherited = args.inherited(&config, &found, previous.as_ref(), &data)?;
-    let place = match previous {
-        Some(previous) => Workplace::resumed(previous.go_on(&config, &found.space, &data.set)?),
-        None => {
-            let path = run_folder::path(&args.run, "retrain", &data.set);
-            Workplace::create(&path, &config)?
-        }
+    let start = match previous {
+        Some(previous) => Start::GoOn(previous.into()),
+        None => Start::New(run_folder::path(&args.run, "retrain", &data.set)),
     };
-    if !place.is_furnished() {
-        let run = &place.run;
-        run.write_json("architecture.json", &found.architecture)?;
-        if let Some(model) = &inherited {
-            model.save(&run.file("inherited.safetensors"))?;
-        }
-        place.furnish(&found.space)?;
-    }
     let candidate = Candidate {
         space: &found.space,
         architecture: &found.architecture,
         inherited: inherited.as_ref(),
     };
+    let (outcome, folder) = retrain_in(start, &config, &candidate, &data, global)?;
+    match outcome {
+        Outcome::Done(result) => answer(&result, &found, &folder),
+        Outcome::Stopped { step } => Ok(stopped(Task::Retrain, &folder, step)),
+    }
+}
+
+/// Trains a network in a folder, which is returned with how it ended.
+pub(crate) fn retrain_in(
+    start: Start,
+    config: &RetrainConfig,
+    candidate: &Candidate<'_>,
+    data: &RunData,
+    global: &Global,
+) -> Result<(Outcome<RetrainResult>, PathBuf), CommandError> {
+    let place = start.workplace(config, candidate.space, &data.set)?;
+    if !place.is_furnished() {
+        let run = &place.run;
+        run.write_json("architecture.json", candidate.architecture)?;
+        if let Some(model) = candidate.inherited {
+            model.save(&run.file("inherited.safetensors"))?;
+        }
+        place.furnish(candidate.space)?;
+    }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
     events.add(Progress::stderr(global.quiet));
-    let outcome = retrain(&config, &candidate, &data, &place.run, &mut events, stop);
+    let outcome = retrain(config, candidate, data, &place.run, &mut events, stop);
     drop(events);
-    match place.conclude(outcome.map_err(CommandError::from))? {
-        Outcome::Done(result) => answer(&result, &found, place.run.path()),
-        Outcome::Stopped { step } => Ok(stopped(Task::Retrain, place.run.path(), step)),
-    }
+    let outcome = place.conclude(outcome.map_err(CommandError::from))?;
+    Ok((outcome, place.run.path().to_owned()))
 }
 
 impl Args {
@@ -149,16 +160,11 @@ impl Args {
         if let Some(previous) = previous {
             return Ok(self.run.resolve(previous.config.clone(), flags)?);
         }
-        let defaults = RetrainConfig::defaults(&found.space);
-        if let Some(origin) = &found.origin {
-            let mut carried = defaults.clone();
-            merge(&mut carried, data_of(origin)?);
-            let config: RetrainConfig = self.run.resolve(carried, flags.clone())?;
-            if config.data.source == origin.dataset {
-                return Ok(config);
-            }
-        }
-        Ok(self.run.resolve(defaults, flags)?)
+        let resolve = |defaults| self.run.resolve(defaults, flags.clone());
+        Ok(match &found.origin {
+            Some(origin) => RetrainConfig::after_search(&found.space, &data_of(origin)?, resolve)?,
+            None => resolve(RetrainConfig::defaults(&found.space))?,
+        })
     }
 
     /// The network with the weights that it had in the run that it comes from, if it is to start so.
@@ -188,17 +194,15 @@ impl Args {
     }
 }
 
-/// How the run that a network comes from treats its data, as a layer of configuration.
-fn data_of(origin: &Origin) -> Result<Table, CommandError> {
-    let data = match RunSettings::of(&origin.folder)? {
+/// How the run that a network comes from treats its data.
+fn data_of(origin: &Origin) -> Result<DataSettings, CommandError> {
+    Ok(match RunSettings::of(&origin.folder)? {
         Some(settings) => settings.data,
         None => DataSettings {
             source: origin.dataset.clone(),
             ..DataSettings::default()
         },
-    };
-    let data = Value::try_from(data).expect("settings are plain data");
-    Ok(Table::from_iter([("data".to_owned(), data)]))
+    })
 }
 
 fn answer(result: &RetrainResult, found: &Found, folder: &Path) -> Result<Answer, CommandError> {

@@ -1,7 +1,8 @@
 //! `creamery search`: trains a supernet and hands back its best network under a budget.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use creamery_data::DataSet;
 use creamery_search::{SearchConfig, SearchResult, search};
 use creamery_space::{Space, parse_count};
 use creamery_train::event::Events;
@@ -15,8 +16,9 @@ use crate::commands::{note_skipped, stopped, time, validated, with_run};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::overview::{Overview, table};
+use crate::recorded::Task;
 use crate::run_args::RunArgs;
-use crate::run_folder::{self, Previous, Task, Workplace};
+use crate::run_folder::{self, Previous, Start};
 use crate::shell::quoted;
 
 const EXAMPLES: &str = "\
@@ -72,42 +74,47 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let (config, space) = args.settings(previous.as_ref())?;
     config.check()?;
     if let Some(previous) = &previous
-        && let Some(result) = previous.result::<SearchResult>(&config)?
+        && let Some(result) = previous.unchanged_result::<SearchResult>(&config)?
     {
         global.note("this run is finished; its result:");
         return answer(&result, &space, previous.path());
     }
     let set = RunData::open(&config.data)?;
     note_skipped(&set, global);
-    let side = set
-        .height
-        .zip(set.width)
-        .map(|(height, width)| height.min(width));
-    let resolution = config
-        .resolution
-        .unwrap_or_else(|| space.resolution_for(side));
+    let start = match previous {
+        Some(previous) => Start::GoOn(previous.into()),
+        None => Start::New(run_folder::path(&args.run, &config.method, &set)),
+    };
+    let (outcome, folder) = search_in(start, &config, &space, set, global)?;
+    match outcome {
+        Outcome::Done(result) => answer(&result, &space, &folder),
+        Outcome::Stopped { step } => Ok(stopped(Task::Search, &folder, step)),
+    }
+}
+
+/// Searches in a folder, which is returned with how it ended.
+pub(crate) fn search_in(
+    start: Start,
+    config: &SearchConfig,
+    space: &Space,
+    set: DataSet,
+    global: &Global,
+) -> Result<(Outcome<SearchResult>, PathBuf), CommandError> {
+    let resolution = config.resolution_on(space, &set);
     // A resolution that the space does not have is told before anything is written.
     space.smallest(resolution)?;
     let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
-    let place = match previous {
-        Some(previous) => Workplace::resumed(previous.go_on(&config, &space, &data.set)?),
-        None => {
-            let path = run_folder::path(&args.run, &config.method, &data.set);
-            Workplace::create(&path, &config)?
-        }
-    };
+    let place = start.workplace(config, space, &data.set)?;
     if !place.is_furnished() {
-        place.furnish(&space)?;
+        place.furnish(space)?;
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
     events.add(Progress::stderr(global.quiet));
-    let outcome = search(&config, &space, &data, &place.run, &mut events, stop);
+    let outcome = search(config, space, &data, &place.run, &mut events, stop);
     drop(events);
-    match place.conclude(outcome.map_err(CommandError::from))? {
-        Outcome::Done(result) => answer(&result, &space, place.run.path()),
-        Outcome::Stopped { step } => Ok(stopped(Task::Search, place.run.path(), step)),
-    }
+    let outcome = place.conclude(outcome.map_err(CommandError::from))?;
+    Ok((outcome, place.run.path().to_owned()))
 }
 
 impl Args {

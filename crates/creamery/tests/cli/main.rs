@@ -1,5 +1,6 @@
 //! The program as a user meets it: commands, their answers, their errors and exit codes.
 
+mod ablate;
 mod answers;
 mod bad_data;
 mod bad_runs;

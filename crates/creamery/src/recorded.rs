@@ -1,0 +1,203 @@
+//! What a run's folder tells of its run, whoever works in it.
+
+use std::path::{Path, PathBuf};
+
+use creamery_space::Space;
+use creamery_train::engine::checkpoint_path;
+use creamery_train::{Checkpoint, CheckpointError, Identity, Layers};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use crate::arch::{parse, read};
+use crate::error::CommandError;
+use crate::run_args::at;
+use crate::shell::quoted;
+
+/// Settings that decide nothing about a run's result, as long as space and images are the same.
+const FREE: [&str; 4] = [
+    "space",
+    "data.source",
+    "data.workers",
+    "train.checkpoint_seconds",
+];
+
+/// A command that makes a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Search,
+    Retrain,
+    Ablate,
+}
+
+impl Task {
+    /// Its name on the command line.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Retrain => "retrain",
+            Self::Ablate => "ablate",
+        }
+    }
+
+    /// The command that goes on with a run.
+    pub fn resume_command(self, folder: &Path) -> String {
+        format!(
+            "creamery {} --resume --out {}",
+            self.command(),
+            quoted(folder)
+        )
+    }
+
+    /// Refuses a folder with the run of another command.
+    ///
+    /// # Errors
+    /// With the command that goes on with it.
+    pub fn check(self, folder: &Path) -> Result<(), CommandError> {
+        let text = read(&folder.join("run.toml"))?;
+        let found = match toml::from_str::<Table>(&text) {
+            Ok(config) if config.contains_key("rows") => Self::Ablate,
+            Ok(config) if config.contains_key("method") => Self::Search,
+            Ok(_) => Self::Retrain,
+            // Whoever reads it next knows the line.
+            Err(_) => self,
+        };
+        if found == self {
+            return Ok(());
+        }
+        Err(CommandError::Usage(format!(
+            "`{}` holds the run of another command: go on with {}",
+            folder.display(),
+            found.resume_command(folder)
+        )))
+    }
+}
+
+/// A run as its folder tells of it.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    path: PathBuf,
+    /// Its whole configuration.
+    pub config: Table,
+    /// Its space; `None` if the run was killed before it was written, and so before any step.
+    pub space: Option<Space>,
+}
+
+impl Recorded {
+    /// Reads what a folder tells of its run.
+    ///
+    /// # Errors
+    /// If it is the run of another task, or damaged.
+    pub fn read<C: Serialize + DeserializeOwned>(
+        path: &Path,
+        task: Task,
+    ) -> Result<Self, CommandError> {
+        task.check(path)?;
+        let layers = Layers {
+            file: Some(&path.join("run.toml")),
+            ..Layers::default()
+        };
+        let config: C = layers.resolve()?;
+        let space = path.join("space.toml");
+        let space = space
+            .exists()
+            .then(|| Space::resolve(&space.display().to_string()))
+            .transpose()?;
+        Ok(Self {
+            path: path.to_owned(),
+            config: table(&config),
+            space,
+        })
+    }
+
+    /// Where the run is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a file of the run is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The result, if the run is finished.
+    ///
+    /// # Errors
+    /// If the result is damaged.
+    pub fn result<R: DeserializeOwned>(&self) -> Result<Option<R>, CommandError> {
+        let path = self.file("result.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        parse(&path, &read(&path)?).map(Some)
+    }
+
+    /// The first setting that differs from `config`, but for those that decide nothing about the result:
+    /// its key, what it was, and what it is now.
+    pub fn change(&self, config: &impl Serialize) -> Option<[String; 3]> {
+        let now = table(config);
+        let keys = self.config.keys().chain(now.keys());
+        let mut changed = keys.flat_map(|key| differences(&self.config, &now, key));
+        let key = changed.find(|key| !FREE.contains(&key.as_str()))?;
+        let text = |config| at(config, &key).map_or("none".to_owned(), Value::to_string);
+        let (before, now) = (text(&self.config), text(&now));
+        Some([key, before, now])
+    }
+
+    /// Refuses another space or other images, whatever their names. The engine compares fingerprints as
+    /// well; here the names are known.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Other`], or if the checkpoint is damaged.
+    pub fn check_identity(
+        &self,
+        space: &Space,
+        data: &str,
+        fingerprint: &str,
+    ) -> Result<(), CommandError> {
+        let other = |what: &str, found: String, expected: String| CheckpointError::Other {
+            what: what.into(),
+            found,
+            expected,
+        };
+        if let Some(before) = &self.space
+            && before.fingerprint() != space.fingerprint()
+        {
+            return Err(other("space", before.name.clone(), space.name.clone()).into());
+        }
+        let checkpoint = checkpoint_path(&self.path);
+        if !checkpoint.exists() {
+            return Ok(());
+        }
+        let saved: Identity = Checkpoint::load_scalars(&checkpoint)?.get("identity")?;
+        let source = at(&self.config, "data.source").and_then(Value::as_str);
+        match saved.0.get("data") {
+            Some(found) if found != fingerprint => Err(other(
+                "data",
+                format!("{} [{found}]", source.unwrap_or_default()),
+                format!("{data} [{fingerprint}]"),
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The settings at or below `key` that differ.
+pub(crate) fn differences(before: &Table, now: &Table, key: &str) -> Vec<String> {
+    match (at(before, key), at(now, key)) {
+        (Some(Value::Table(old)), Some(Value::Table(new))) => {
+            let inner = old.keys().chain(new.keys());
+            inner
+                .flat_map(|inner| differences(before, now, &format!("{key}.{inner}")))
+                .collect()
+        }
+        (old, new) if old != new => vec![key.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// A configuration as the table that its run.toml holds.
+pub(crate) fn table(config: &impl Serialize) -> Table {
+    Table::try_from(config).expect("configurations are plain data")
+}
