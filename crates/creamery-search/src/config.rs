@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::matching::{MatchOn, Matching};
+use crate::select::SelectSettings;
 
 /// The methods that this version can run.
 pub const METHODS: [&str; 1] = ["cream"];
@@ -14,7 +15,7 @@ pub const METHODS: [&str; 1] = ["cream"];
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchConfig {
-    /// How the supernet is trained and the winner chosen: `cream`.
+    /// How the supernet is trained, and the winner chosen unless `select.selector` says otherwise: `cream`.
     pub method: String,
     /// A built-in space or the path of a TOML file.
     pub space: String,
@@ -33,6 +34,8 @@ pub struct SearchConfig {
     pub train: TrainSettings,
     /// The prioritized board and its teachers.
     pub cream: CreamSettings,
+    /// How the winner is chosen from the trained supernet.
+    pub select: SelectSettings,
 }
 
 impl Default for SearchConfig {
@@ -47,6 +50,7 @@ impl Default for SearchConfig {
             budget: BudgetSettings::default(),
             train: TrainSettings::default(),
             cream: CreamSettings::default(),
+            select: SelectSettings::default(),
         }
     }
 }
@@ -194,6 +198,7 @@ impl SearchConfig {
     /// [`ConfigError::Value`] with the key, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.train.check()?;
+        self.select.check()?;
         if !METHODS.contains(&self.method.as_str()) {
             let near = METHODS
                 .iter()

@@ -1,9 +1,10 @@
 //! The search: how a supernet is trained, and which of its paths wins.
 //!
-//! A method is a [`Strategy`] and a [`Selector`]. The method `cream` is [`Prioritized`], which trains one
-//! random path a step and lets the [`Board`]'s best paths teach it, and [`BoardSelector`], which takes the
-//! winner from the board. [`rho_gradient`] is how the meta network learns whom to learn from, exactly and
-//! in first order.
+//! A method is a [`Strategy`] and a [`Selector`](select::Selector). The method `cream` is [`Prioritized`],
+//! which trains one random path a step and lets the [`Board`]'s best paths teach it, and
+//! [`BoardSelector`](select::BoardSelector), which takes the winner from the board. [`rho_gradient`] is how the
+//! meta network learns whom to learn from, exactly and in first order. Another selector can be named
+//! in a search's configuration, or run later by [`select()`] on a [`Trained`] supernet.
 //!
 //! ```
 //! use creamery_search::{SearchConfig, search};
@@ -43,9 +44,10 @@ mod meta;
 mod prioritized;
 mod result;
 mod search;
-mod selector;
+pub mod select;
 mod step_bench;
 mod strategy;
+mod trained;
 mod trainer;
 
 pub use board::{Board, Entry};
@@ -55,8 +57,9 @@ pub use matching::{Choice, MatchOn, Matching, choose};
 pub use meta::{Examples, MetaNetwork, RhoGradient, distillation_loss, rho_gradient, sigmoid};
 pub use prioritized::Prioritized;
 pub use result::{Found, Member, SearchResult};
-pub use search::search;
-pub use selector::BoardSelector;
+pub use search::{resolution, search};
+pub use select::{SelectConfig, SelectSettings, SelectorName, select};
 pub use step_bench::{StepBench, StepMode, StepSizes};
-pub use strategy::{Selector, Strategy, Winner};
+pub use strategy::Strategy;
+pub use trained::Trained;
 pub use trainer::{Guidance, Pass, Trainer};

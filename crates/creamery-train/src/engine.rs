@@ -1,6 +1,6 @@
 //! The one loop that trains: epochs, steps, checkpoints, resumption, interruption.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -178,7 +178,20 @@ struct Progress {
 
 /// Where a run keeps its checkpoint.
 pub fn checkpoint_path(run: &RunFolder) -> PathBuf {
-    run.file("checkpoint").join("latest.safetensors")
+    checkpoint_in(run.path())
+}
+
+/// Where the run in `folder` keeps its checkpoint.
+pub fn checkpoint_in(folder: &Path) -> PathBuf {
+    folder.join("checkpoint").join("latest.safetensors")
+}
+
+/// Where the training was that a checkpoint is of.
+///
+/// # Errors
+/// [`CheckpointError::Part`] if the checkpoint does not say.
+pub fn position(checkpoint: &Checkpoint) -> Result<Position, CheckpointError> {
+    Ok(checkpoint.get::<Progress>("engine")?.at)
 }
 
 /// Trains `task` as `plan` says, from the run's checkpoint if there is one.
