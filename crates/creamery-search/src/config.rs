@@ -8,13 +8,14 @@ use toml::{Table, Value};
 
 use crate::matching::{MatchOn, Matching};
 use crate::method::Method;
+use crate::select::SelectSettings;
 
 /// The configuration of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchConfig {
-    /// How the supernet is trained and the winner chosen: `cream`, `spos`, `fairnas`, `ofa`, `bignas` or
-    /// `cream-elastic`.
+    /// How the supernet is trained, and the winner chosen unless `select.selector` says otherwise: `cream`,
+    /// `spos`, `fairnas`, `ofa`, `bignas` or `cream-elastic`.
     pub method: String,
     /// A built-in space or the path of a TOML file.
     pub space: String,
@@ -35,6 +36,8 @@ pub struct SearchConfig {
     pub cream: CreamSettings,
     /// Weight-shared blocks.
     pub elastic: ElasticSettings,
+    /// How the winner is chosen from the trained supernet.
+    pub select: SelectSettings,
 }
 
 impl Default for SearchConfig {
@@ -50,6 +53,7 @@ impl Default for SearchConfig {
             train: TrainSettings::default(),
             cream: CreamSettings::default(),
             elastic: ElasticSettings::default(),
+            select: SelectSettings::default(),
         }
     }
 }
@@ -233,6 +237,7 @@ impl SearchConfig {
     /// [`ConfigError::Value`] with the key, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.train.check()?;
+        self.select.check()?;
         Method::named(&self.method)?;
         let cream = &self.cream;
         let at_least_one = [

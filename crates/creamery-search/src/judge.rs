@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use creamery_data::{Loader, Pipeline, Split};
+use creamery_data::{DataError, Loader, Pipeline, Split};
 use creamery_nn::{Norm, Subnet, loss};
 use creamery_train::event::Accuracy;
 use creamery_train::{RunData, Tally, TrainError, evaluate, images};
@@ -16,6 +16,18 @@ use crate::meta::Examples;
 struct Held {
     images: Tensor<4>,
     labels: Vec<usize>,
+}
+
+/// Held-out images in memory that score many paths, batch by batch.
+pub struct Panel {
+    held: Vec<Held>,
+}
+
+impl Panel {
+    /// How many images.
+    pub fn images(&self) -> usize {
+        self.held.iter().map(|held| held.labels.len()).sum()
+    }
 }
 
 /// The images on which paths are compared, and what is compared of them.
@@ -45,13 +57,41 @@ pub struct Judge {
     /// Training images, without augmentation, for batch-norm calibration.
     calibration: Vec<Tensor<4>>,
     /// Held-out images that confirm a path.
-    confirm: Vec<Held>,
+    confirm: Panel,
     anchors: Anchors,
     validation: Split,
     pipeline: Pipeline,
     batch: usize,
     workers: usize,
+    seed: u64,
     device: Device,
+}
+
+/// So many images of a split, by `seed`; all of them if it has no more.
+fn draw(split: &Split, purpose: &str, count: usize, seed: u64) -> Result<Split, DataError> {
+    let mut indices: Vec<usize> = (0..split.len()).collect();
+    indices.shuffle(&mut creamery_rng::stream(seed, purpose, 0));
+    indices.truncate(count.max(1));
+    split.subset(&indices)
+}
+
+/// Reads all images of a split, without augmentation.
+fn load(
+    split: &Split,
+    pipeline: &Pipeline,
+    batch: usize,
+    workers: usize,
+    device: &Device,
+) -> Result<Vec<Held>, TrainError> {
+    Loader::evaluation(split, pipeline, batch, workers)?
+        .map(|held| {
+            let held = held?;
+            Ok(Held {
+                images: images(&held, device),
+                labels: held.labels,
+            })
+        })
+        .collect()
 }
 
 impl Judge {
@@ -68,30 +108,18 @@ impl Judge {
         seed: u64,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let draw = |split: &Split, purpose: &str, count: usize| {
-            let mut indices: Vec<usize> = (0..split.len()).collect();
-            indices.shuffle(&mut creamery_rng::stream(seed, purpose, 0));
-            indices.truncate(count.max(1));
-            split.subset(&indices)
+        let load = |split: &Split, purpose: &str, count: usize| {
+            let drawn = draw(split, purpose, count, seed)?;
+            load(&drawn, &data.pipeline, batch, workers, device)
         };
-        let load = |split: Split| -> Result<Vec<Held>, TrainError> {
-            Loader::evaluation(&split, &data.pipeline, batch, workers)?
-                .map(|held| {
-                    let held = held?;
-                    Ok(Held {
-                        images: images(&held, device),
-                        labels: held.labels,
-                    })
-                })
-                .collect()
-        };
-        let calibration = draw(&data.train, "calibration", settings.calibration_images)?;
-        let confirm = draw(validation, "confirm", settings.confirm_images)?;
-        let anchors = draw(validation, "anchors", settings.anchors)?;
-        let anchors = load(anchors)?.into_iter().map(|held| held.images).collect();
+        let calibration = load(&data.train, "calibration", settings.calibration_images)?;
+        let anchors = load(validation, "anchors", settings.anchors)?;
+        let anchors = anchors.into_iter().map(|held| held.images).collect();
         Ok(Self {
-            calibration: load(calibration)?.into_iter().map(|h| h.images).collect(),
-            confirm: load(confirm)?,
+            calibration: calibration.into_iter().map(|h| h.images).collect(),
+            confirm: Panel {
+                held: load(validation, "confirm", settings.confirm_images)?,
+            },
             anchors: Anchors {
                 images: Tensor::cat(anchors, 0),
                 match_on: settings.match_on,
@@ -100,7 +128,25 @@ impl Judge {
             pipeline: data.pipeline.clone(),
             batch,
             workers,
+            seed,
             device: device.clone(),
+        })
+    }
+
+    /// So many held-out images to score paths by; all of them if there are no more.
+    ///
+    /// # Errors
+    /// If the images cannot be read.
+    pub fn panel(&self, images: usize) -> Result<Panel, TrainError> {
+        let drawn = draw(&self.validation, "panel", images, self.seed)?;
+        Ok(Panel {
+            held: load(
+                &drawn,
+                &self.pipeline,
+                self.batch,
+                self.workers,
+                &self.device,
+            )?,
         })
     }
 
@@ -118,9 +164,17 @@ impl Judge {
     /// # Errors
     /// See [`calibrated`](Self::calibrated).
     pub fn confirm(&self, path: Subnet) -> Result<f64, TrainError> {
+        self.score(path, &self.confirm)
+    }
+
+    /// Top-1 of the calibrated path on a panel's images, in percent.
+    ///
+    /// # Errors
+    /// See [`calibrated`](Self::calibrated).
+    pub fn score(&self, path: Subnet, panel: &Panel) -> Result<f64, TrainError> {
         let path = self.calibrated(path)?;
         let mut tally = Tally::default();
-        for held in &self.confirm {
+        for held in &panel.held {
             let output = path.forward(held.images.clone(), Norm::Running);
             tally.add(&output.logits, &held.labels);
         }
@@ -151,7 +205,8 @@ impl Judge {
 
     /// A batch of held-out images for the `n`-th lesson of the meta network, in turn.
     pub fn lesson(&self, n: u64, classes: usize) -> Examples {
-        let held = &self.confirm[(n % self.confirm.len() as u64) as usize];
+        let confirm = &self.confirm.held;
+        let held = &confirm[(n % confirm.len() as u64) as usize];
         Examples {
             images: held.images.clone(),
             targets: loss::smoothed_targets(&held.labels, classes, 0.0, &self.device),

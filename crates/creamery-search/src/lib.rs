@@ -1,9 +1,11 @@
 //! The search: how a supernet is trained, and which of its paths wins.
 //!
-//! A method is a [`Strategy`] and a [`Selector`]. The method `cream` is [`Prioritized`], which trains one
-//! random path a step and lets the [`Board`]'s best paths teach it, and [`BoardSelector`], which takes the
-//! winner from the board. [`rho_gradient`] is how the meta network learns whom to learn from, exactly and
-//! in first order. [`ablation`] is for tables of configurations.
+//! A method is a [`Strategy`] and a [`Selector`](select::Selector); [`Method`] names the pairs of the field. The method
+//! `cream` is [`Prioritized`], which trains one random path a step and lets the [`Board`]'s best paths teach it,
+//! and [`BoardSelector`](select::BoardSelector), which takes the winner from the board. [`rho_gradient`] is how the
+//! meta network learns whom to learn from, exactly and in first order. Another selector can be named
+//! in a search's configuration, or run later by [`select()`] on a [`Trained`] supernet. [`ablation`] is for tables of
+//! configurations.
 //!
 //! ```
 //! use creamery_search::{SearchConfig, search};
@@ -44,14 +46,16 @@ mod matching;
 mod meta;
 mod method;
 mod passes;
+mod prepared;
 mod prioritized;
 mod progressive;
 mod result;
 mod sandwich;
 mod search;
-mod selector;
+pub mod select;
 mod step_bench;
 mod strategy;
+mod trained;
 mod trainer;
 mod uniform;
 
@@ -67,9 +71,10 @@ pub use prioritized::Prioritized;
 pub use progressive::Progressive;
 pub use result::{Found, Member, SearchResult};
 pub use sandwich::Sandwich;
-pub use search::{check_start, search};
-pub use selector::BoardSelector;
+pub use search::{check_start, resolution, search};
+pub use select::{SelectConfig, SelectSettings, SelectorName, select};
 pub use step_bench::{StepBench, StepMode, StepSizes};
-pub use strategy::{Selector, Strategy, Winner};
+pub use strategy::Strategy;
+pub use trained::Trained;
 pub use trainer::{Pass, Trainer};
 pub use uniform::Uniform;

@@ -341,6 +341,10 @@ impl Strategy for Prioritized {
         Ok(())
     }
 
+    fn has_board(&self) -> bool {
+        true
+    }
+
     fn board(&self) -> Vec<BoardRow> {
         self.rows()
     }

@@ -1,38 +1,29 @@
 //! The whole search: supernet, strategy, selector, result.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::Device;
-use creamery_data::{Batch, Split};
-use creamery_nn::{NnError, SuperNet};
-use creamery_space::{Budget, SampleError, Sampler, Space, buckets};
+use creamery_data::{Batch, DataSet};
+use creamery_space::Space;
 use creamery_train::engine::{self, Ended, Plan, Position, StepReport, Task};
-use creamery_train::event::{Accuracy, Event, Events};
-use creamery_train::{
-    Checkpoint, ConfigError, Identity, Model, ModelInput, Outcome, RunData, RunFolder, TrainError,
-};
+use creamery_train::event::{Accuracy, Events};
+use creamery_train::{Checkpoint, ConfigError, Identity, Outcome, RunData, RunFolder, TrainError};
 
 use crate::config::SearchConfig;
-use crate::fair::Fair;
-use crate::judge::Judge;
 use crate::method::Method;
-use crate::prioritized::Prioritized;
-use crate::progressive::Progressive;
-use crate::result::{Member, SearchResult};
-use crate::sandwich::Sandwich;
-use crate::selector::BoardSelector;
-use crate::strategy::{Selector, Strategy};
+use crate::prepared::{Prepared, held_out};
+use crate::result::SearchResult;
+use crate::select::{Pool, Source, conclude};
+use crate::strategy::Strategy;
 use crate::trainer::Trainer;
-use crate::uniform::Uniform;
 
 /// Trains a supernet of `space` on `data`, chooses the winner, and writes the run's result. Goes on from
 /// the run's checkpoint if it has one.
 ///
+/// A search that is stopped while it chooses has done all its training steps, and says so.
+///
 /// # Errors
-/// If the configuration is out of range, nothing fits the budget, the training fails, or the run's folder
-/// cannot be written.
+/// If the configuration is out of range, nothing fits the budget, the selector needs a board that the method
+/// does not keep, the training fails, or the run's folder cannot be written.
 pub fn search(
     config: &SearchConfig,
     space: &Space,
@@ -41,45 +32,17 @@ pub fn search(
     events: &mut Events,
     stop: &AtomicBool,
 ) -> Result<Outcome<SearchResult>, TrainError> {
-    config.check()?;
-    let validation = held_out(data)?;
-    let method = Method::named(&config.method)?;
-    method.check(space)?;
-    let samplers = samplers(config, space, data)?;
-    let device = creamery_nn::device(&config.device)?;
-    let input = ModelInput::of(data);
-    let classes = input.classes.len();
-    let supernet = supernet(method, space, input.channels, classes, config.seed, &device)?;
-    let judge = Rc::new(Judge::new(
-        data,
-        validation,
-        &config.cream,
-        config.train.batch,
-        config.data.workers,
-        config.seed,
-        &device,
-    )?);
-    let plan = Plan::new(
-        data,
-        &config.data,
-        &config.train,
-        config.seed,
-        Identity(BTreeMap::from([
-            ("task".into(), "search".into()),
-            ("method".into(), config.method.clone()),
-            ("space".into(), space.fingerprint()),
-            ("data".into(), data.set.fingerprint()),
-            ("resolution".into(), data.pipeline.resolution.to_string()),
-            ("seed".into(), config.seed.to_string()),
-            ("batch".into(), config.train.batch.to_string()),
-            ("budget".into(), config.budget.budget().to_string()),
-            ("buckets".into(), config.budget.buckets.to_string()),
-        ])),
-    );
-    let schedule = config.train.schedule(plan.steps_per_epoch());
+    let Prepared {
+        judge,
+        mut pool,
+        plan,
+        trainer,
+        strategy,
+    } = Prepared::new(config, space, data)?;
+    let selector = config.select.selector(strategy.has_board())?;
     let mut task = SearchTask {
-        trainer: Trainer::new(supernet, &config.train, schedule, config.seed),
-        strategy: strategy(config, method, space, data, samplers, &judge, plan.steps())?,
+        trainer,
+        strategy,
         run,
     };
     let timing = match engine::train(&mut task, &plan, run, events, stop)? {
@@ -87,172 +50,61 @@ pub fn search(
         Ended::Stopped { step } => return Ok(Outcome::Stopped { step }),
     };
 
-    let mut selector = BoardSelector { judge };
-    let winners = selector.select(task.strategy.as_ref(), &task.trainer, events)?;
-    let best = winners
-        .iter()
-        .max_by(|a, b| {
-            let by_score = a.validation.top1.total_cmp(&b.validation.top1);
-            by_score.then(b.cost.macs.cmp(&a.cost.macs))
-        })
-        .ok_or_else(|| {
-            ConfigError::Value("the search ended with an empty board: train longer".into())
-        })?;
-    let missing = config.budget.buckets - winners.len();
-    if missing > 0 {
-        events.emit(Event::Warning {
-            message: format!(
-                "{missing} of {} buckets have no winner: train longer, or with fewer buckets",
-                config.budget.buckets
-            ),
-        })?;
-    }
-    let model = Model {
-        net: best.net.clone(),
-        space: space.clone(),
-        input,
+    pool.board = task.strategy.board();
+    let source = Source {
+        config,
+        space,
+        data,
+        supernet: &task.trainer.supernet,
+        judge: &judge,
+        step: plan.steps(),
+        folder_is_own: true,
     };
-    model.save(&run.file("model.safetensors"))?;
-    let members = winners
-        .iter()
-        .map(|winner| Member::new(winner, space))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(NnError::from)?;
-    let winner = Member::new(best, space).map_err(NnError::from)?;
+    let settings = &config.select;
+    let end = conclude(&source, &pool, selector, settings, run, events, stop)?;
+    let Outcome::Done(selected) = end else {
+        return Ok(Outcome::Stopped { step: plan.steps() });
+    };
     let result = SearchResult {
         kind: "search".into(),
-        method: config.method.clone(),
-        space: space.name.clone(),
-        dataset: data.set.name.clone(),
         seed: config.seed,
-        architecture: winner.architecture,
-        cost: winner.cost,
-        validation: winner.validation,
-        board: task.strategy.board(),
-        family: if config.budget.buckets > 1 {
-            members
-        } else {
-            Vec::new()
-        },
-        weights: "model.safetensors".into(),
         timing,
+        ..selected
     };
     run.write_json("result.json", &result)?;
     Ok(Outcome::Done(result))
 }
 
-/// The supernet that a method trains.
-fn supernet(
-    method: Method,
-    space: &Space,
-    in_channels: usize,
-    classes: usize,
-    seed: u64,
-    device: &Device,
-) -> Result<SuperNet, NnError> {
-    if method.is_elastic() {
-        let transforms = method == Method::Ofa;
-        return SuperNet::elastic(space, in_channels, classes, transforms, seed, device);
-    }
-    SuperNet::new(space, in_channels, classes, seed, device)
-}
-
-/// How a method trains it.
-fn strategy(
-    config: &SearchConfig,
-    method: Method,
-    space: &Space,
-    data: &RunData,
-    samplers: Vec<Sampler>,
-    judge: &Rc<Judge>,
-    steps: u64,
-) -> Result<Box<dyn Strategy>, TrainError> {
-    let resolution = data.pipeline.resolution;
-    let largest = || space.largest(resolution).map_err(NnError::from);
-    let elastic = &config.elastic;
-    Ok(match method {
-        Method::Cream | Method::CreamElastic => {
-            let (cream, judge) = (&config.cream, Rc::clone(judge));
-            Box::new(Prioritized::new(
-                cream,
-                samplers,
-                judge,
-                method.is_elastic(),
-            ))
-        }
-        Method::Spos => Box::new(Uniform::new(samplers)),
-        Method::Fairnas => Box::new(Fair::new(samplers, space.operations.len())),
-        Method::Ofa => Box::new(Progressive::new(
-            elastic,
-            space,
-            samplers,
-            largest()?,
-            steps,
-        )),
-        Method::Bignas => {
-            let smallest = space.smallest(resolution).map_err(NnError::from)?;
-            Box::new(Sandwich::new(elastic, samplers, largest()?, smallest))
-        }
-    })
+/// The resolution of a search in `space` on the images of `set`: the configuration's, or else the space's
+/// nearest to the images.
+pub fn resolution(config: &SearchConfig, space: &Space, set: &DataSet) -> usize {
+    let side = set.height.zip(set.width);
+    let side = side.map(|(height, width)| height.min(width));
+    let nearest = || space.resolution_for(side);
+    config.resolution.unwrap_or_else(nearest)
 }
 
 /// Refuses a search that could not begin: settings out of range, no images to choose by, fewer images than
-/// a batch, an unknown device, a budget that nothing fits. Trains nothing.
+/// a batch, an unknown device, a budget that nothing fits, a method or selector that does not suit. Trains nothing.
 ///
 /// # Errors
 /// Those that [`search`] would begin with.
 pub fn check_start(config: &SearchConfig, space: &Space, data: &RunData) -> Result<(), TrainError> {
     config.check()?;
-    Method::named(&config.method)?.check(space)?;
+    let method = Method::named(&config.method)?;
+    method.check(space)?;
+    config.select.selector(method.has_board())?;
     held_out(data)?;
     let identity = Identity::default();
     Plan::new(data, &config.data, &config.train, config.seed, identity).check()?;
     creamery_nn::device(&config.device)?;
-    match samplers(config, space, data) {
+    match Pool::new(space, data, &config.budget, config.seed) {
         Ok(_) => Ok(()),
         Err(TrainError::Config(error)) => {
             Err(ConfigError::Value(format!("`budget`: {error}")).into())
         }
         Err(other) => Err(other),
     }
-}
-
-/// The images to choose by.
-fn held_out(data: &RunData) -> Result<&Split, ConfigError> {
-    data.validation.as_ref().ok_or_else(|| {
-        ConfigError::Value(
-            "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),
-        )
-    })
-}
-
-/// A sampler for each bucket of the budget.
-fn samplers(
-    config: &SearchConfig,
-    space: &Space,
-    data: &RunData,
-) -> Result<Vec<Sampler>, TrainError> {
-    let resolution = data.pipeline.resolution;
-    let (channels, classes) = (data.set.channels, data.set.classes.len());
-    let value = |error: &dyn std::fmt::Display| ConfigError::Value(error.to_string());
-    let budget: Budget = config.budget.budget();
-    // Whether anything fits is asked of the whole budget first: its error names the nearest path.
-    let whole =
-        Sampler::new(space, resolution, channels, classes, &budget).map_err(|e| value(&e))?;
-    if config.budget.buckets == 1 {
-        return Ok(vec![whole]);
-    }
-    let reachable = space
-        .reachable(&budget, resolution, channels, classes)
-        .map_err(NnError::from)?;
-    buckets(&reachable, config.budget.buckets)
-        .map_err(|e| value(&e))?
-        .iter()
-        .map(|bucket| {
-            Sampler::new(space, resolution, channels, classes, bucket)
-                .map_err(|e: SampleError| value(&e).into())
-        })
-        .collect()
 }
 
 struct SearchTask<'a> {

@@ -1,10 +1,10 @@
-//! The two halves of a method: how a supernet is trained, and how its winner is chosen.
+//! One half of a method: how a supernet is trained. The other, how its winner is chosen, is a
+//! [`Selector`](crate::select::Selector).
 
 use creamery_data::Batch;
-use creamery_nn::Subnet;
-use creamery_space::{Architecture, Cost, Sampler};
+use creamery_space::{Architecture, Sampler};
 use creamery_train::engine::{Position, StepReport};
-use creamery_train::event::{Accuracy, BoardRow, Events};
+use creamery_train::event::{BoardRow, Events};
 use creamery_train::{Checkpoint, TrainError};
 use rand::{Rng, RngExt};
 
@@ -37,6 +37,11 @@ pub trait Strategy {
         Ok(())
     }
 
+    /// Whether it keeps a board.
+    fn has_board(&self) -> bool {
+        false
+    }
+
     /// The prioritized paths, best first, bucket by bucket; empty for a strategy without a board.
     fn board(&self) -> Vec<BoardRow> {
         Vec::new()
@@ -58,33 +63,4 @@ pub trait Strategy {
 pub(crate) fn draw(samplers: &[Sampler], rng: &mut impl Rng) -> (usize, Architecture) {
     let bucket = rng.random_range(0..samplers.len());
     (bucket, samplers[bucket].draw(rng))
-}
-
-/// A path that a selector chose.
-#[derive(Clone, Debug)]
-pub struct Winner {
-    /// The path.
-    pub architecture: Architecture,
-    /// What it costs.
-    pub cost: Cost,
-    /// Its accuracy on the whole validation split, batch norms calibrated.
-    pub validation: Accuracy,
-    /// The path with its weights and calibrated batch norms.
-    pub net: Subnet,
-    /// The bucket of the budget that it wins.
-    pub bucket: usize,
-}
-
-/// Which architecture of a trained supernet wins.
-pub trait Selector {
-    /// The winner of each bucket, in the order of their cost.
-    ///
-    /// # Errors
-    /// If paths cannot be judged, or none fits.
-    fn select(
-        &mut self,
-        strategy: &dyn Strategy,
-        trainer: &Trainer,
-        events: &mut Events,
-    ) -> Result<Vec<Winner>, TrainError>;
 }

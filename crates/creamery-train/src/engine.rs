@@ -195,6 +195,14 @@ pub fn checkpoint_path(run: &Path) -> PathBuf {
     run.join("checkpoint").join("latest.safetensors")
 }
 
+/// Where the training was that a checkpoint is of.
+///
+/// # Errors
+/// [`CheckpointError::Part`] if the checkpoint does not say.
+pub fn position(checkpoint: &Checkpoint) -> Result<Position, CheckpointError> {
+    Ok(checkpoint.get::<Progress>("engine")?.at)
+}
+
 /// Trains `task` as `plan` says, from the run's checkpoint if there is one.
 ///
 /// The state is saved at the end of each epoch, at least every [`Plan::checkpoint_every`], and when

@@ -109,6 +109,19 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         validation: Option<Accuracy>,
     },
+    /// A selector evaluated a path of the trained supernet.
+    Evaluated {
+        /// The path.
+        architecture: Architecture,
+        /// What it costs.
+        cost: Cost,
+        /// Its top-1 on held-out images, in percent.
+        top1: f64,
+        /// Paths evaluated so far, this one and those of earlier processes included.
+        done: usize,
+        /// Paths that will be evaluated at most.
+        of: usize,
+    },
     /// The state was saved.
     Checkpoint {
         /// The step that a resumed run would do next.

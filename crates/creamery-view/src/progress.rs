@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::standing::{EpochEnd, Standing};
 
-/// Shows how far a run is, how fast it goes, how long it still takes, and the best entry of its board.
+/// Shows how far a run is, how fast it goes, how long it still takes, and the best entry of its board; then
+/// how far the selection is, and the best path that was evaluated.
 pub struct Progress {
     standing: Standing,
     since: Instant,
@@ -33,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// A line for each epoch and each warning. Lines that cannot be written are lost: no run should end
+    /// A line for each epoch, each tenth of a selection and each warning. Lines that cannot be written are lost: no run should end
     /// because nobody reads along.
     pub fn lines(to: impl Write + 'static) -> Self {
         Self::showing(Shown::Lines(Box::new(to)))
@@ -72,8 +73,9 @@ impl Progress {
 
     fn draw(&self) {
         if let Shown::Bar(bar) = &self.shown {
-            bar.set_length(self.standing.all_steps());
-            bar.set_position(self.standing.steps);
+            let (done, all) = self.standing.part();
+            bar.set_length(all);
+            bar.set_position(done);
             bar.set_message(self.standing.message(self.elapsed()));
         }
     }
@@ -81,8 +83,16 @@ impl Progress {
 
 impl Observer for Progress {
     fn observe(&mut self, event: &Event) {
-        if let Event::Started { .. } = event {
-            self.since = Instant::now();
+        match event {
+            Event::Started { .. } => self.since = Instant::now(),
+            Event::Evaluated { done: 1, .. } => {
+                self.since = Instant::now();
+                if let Shown::Bar(bar) = &self.shown {
+                    // The training has ended with it.
+                    bar.reset();
+                }
+            }
+            _ => {}
         }
         self.standing.update(event);
         match event {
@@ -118,6 +128,12 @@ impl Observer for Progress {
                 self.line(&line);
                 self.draw();
             }
+            Event::Evaluated { .. } => {
+                if let Some(line) = self.standing.selection_line(self.elapsed()) {
+                    self.line(&line);
+                }
+                self.draw();
+            }
             Event::Warning { message } => self.line(&format!("warning: {message}")),
             Event::Finished { .. } => {
                 if let Shown::Bar(bar) = &self.shown {
@@ -134,6 +150,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
+    use creamery_space::{Architecture, Cost};
     use creamery_train::event::Images;
     use indicatif::InMemoryTerm;
 
@@ -247,7 +264,20 @@ mod tests {
         let text = terminal.contents();
         assert!(!text.contains("100%"), "{text}");
         assert!(text.contains("epoch 2/2  loss"), "{text}");
-        // What follows the last step can still say something.
+        // What follows the last step can still say something, and has a bar of its own.
+        progress.observe(&Event::Evaluated {
+            architecture: Architecture::new("s", 28, vec![vec![0]]),
+            cost: Cost::default(),
+            top1: 50.0,
+            done: 1,
+            of: 4,
+        });
+        let Shown::Bar(bar) = &progress.shown else {
+            panic!("it shows a bar")
+        };
+        bar.force_draw();
+        let text = terminal.contents();
+        assert!(text.contains(" 25%  evaluated 1/4  best 50.0%"), "{text}");
         progress.observe(&Event::Warning {
             message: "a bucket has no winner".into(),
         });

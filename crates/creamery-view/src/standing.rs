@@ -19,6 +19,15 @@ pub(crate) struct Standing {
     loss: Option<f64>,
     lr: f64,
     best: Option<(f64, u64)>,
+    /// The selection that follows the training, once it has begun.
+    selection: Option<Selection>,
+}
+
+/// How far a selection is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Selection {
+    done: usize,
+    of: usize,
 }
 
 impl Standing {
@@ -53,6 +62,21 @@ impl Standing {
                 let best = board.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
                 self.best = best.map(|row| (row.score, row.cost.macs));
             }
+            Event::Evaluated {
+                cost,
+                top1,
+                done,
+                of,
+                ..
+            } => {
+                // What the board said of other images and weights is no measure of these.
+                let before = self.best.filter(|_| self.selection.is_some());
+                if before.is_none_or(|(best, _)| *top1 > best) {
+                    self.best = Some((*top1, cost.macs));
+                }
+                let (done, of) = (*done, *of);
+                self.selection = Some(Selection { done, of });
+            }
             _ => {}
         }
     }
@@ -62,8 +86,37 @@ impl Standing {
         self.epochs * self.steps_per_epoch
     }
 
-    /// What stands beside the bar, `elapsed` after this process took the run up.
+    /// How much is done and how much there is, in steps of the training or evaluations of the selection.
+    pub fn part(&self) -> (u64, u64) {
+        match self.selection {
+            Some(Selection { done, of }) => (done as u64, of as u64),
+            None => (self.steps, self.all_steps()),
+        }
+    }
+
+    /// The line of an evaluation that completes a tenth of a selection; nothing for others, and for
+    /// selections so short that each would.
+    pub fn selection_line(&self, elapsed: Duration) -> Option<String> {
+        let Selection { done, of } = self.selection?;
+        let tenths = |done: usize| done * 10 / of.max(1);
+        let tenth = of > 10 && tenths(done) > tenths(done.saturating_sub(1));
+        tenth.then(|| self.message(elapsed))
+    }
+
+    /// What stands beside the bar, `elapsed` after this process took the run up or began to select.
     pub fn message(&self, elapsed: Duration) -> String {
+        if let Some(Selection { done, of }) = self.selection {
+            let done = format!(
+                "evaluated {}/{}",
+                rounded_count(done as u64),
+                rounded_count(of as u64)
+            );
+            let more = [self.best(), self.left(elapsed)];
+            return std::iter::once(done)
+                .chain(more.into_iter().flatten())
+                .collect::<Vec<_>>()
+                .join("  ");
+        }
         let epoch = (self.steps / self.steps_per_epoch.max(1) + 1).min(self.epochs);
         let mut parts = vec![format!("epoch {epoch}/{}", self.epochs)];
         if let Some(loss) = self.loss {
@@ -101,14 +154,13 @@ impl Standing {
 
     /// The time that the rest takes at the pace so far; nothing where there is no pace or no rest.
     fn left(&self, elapsed: Duration) -> Option<String> {
-        let done = self
-            .steps
-            .checked_sub(self.resumed_at)
-            .filter(|&done| done > 0)?;
-        let rest = self
-            .all_steps()
-            .checked_sub(self.steps)
-            .filter(|&rest| rest > 0)?;
+        let (steps, all) = self.part();
+        let before = match self.selection {
+            Some(_) => 0,
+            None => self.resumed_at,
+        };
+        let done = steps.checked_sub(before).filter(|&done| done > 0)?;
+        let rest = all.checked_sub(steps).filter(|&rest| rest > 0)?;
         let seconds = elapsed.as_secs_f64() * rest as f64 / done as f64;
         let left = Duration::try_from_secs_f64(seconds).ok()?;
         Some(format!("{} left", duration(left)))
@@ -242,6 +294,50 @@ mod tests {
             message.starts_with("epoch 4/4") && !message.contains("left"),
             "{message}"
         );
+    }
+
+    fn evaluated(done: usize, top1: f64, macs: u64) -> Event {
+        Event::Evaluated {
+            architecture: Architecture::new("s", 28, vec![vec![0]]),
+            cost: Cost {
+                macs,
+                ..Cost::default()
+            },
+            top1,
+            done,
+            of: 50,
+        }
+    }
+
+    #[test]
+    fn a_selection_says_how_far_it_is_and_what_is_best() {
+        let board = Event::Board {
+            step: 39,
+            board: vec![row(90.0, 1_000_000)],
+        };
+        let mut events = vec![started(0), step(39, 1.0), board];
+        events.extend([evaluated(1, 61.0, 3_000_000), evaluated(2, 60.0, 2_000_000)]);
+        let standing = after(&events);
+        assert_eq!(standing.part(), (2, 50));
+        assert_eq!(
+            standing.message(Duration::from_secs(4)),
+            "evaluated 2/50  best 61.0% at 3M MACs  1m36s left"
+        );
+        assert_eq!(standing.selection_line(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_line_for_each_tenth_of_a_selection() {
+        let mut standing = Standing::default();
+        let mut lines = Vec::new();
+        for done in 1..=50 {
+            standing.update(&evaluated(done, done as f64, 1));
+            lines.extend(standing.selection_line(Duration::from_secs(done as u64)));
+        }
+        assert_eq!(lines.len(), 10);
+        assert_eq!(lines[0], "evaluated 5/50  best 5.0% at 1 MACs  45s left");
+        assert_eq!(lines[9], "evaluated 50/50  best 50.0% at 1 MACs");
+        assert_eq!(after(&[started(0)]).selection_line(Duration::ZERO), None);
     }
 
     #[test]

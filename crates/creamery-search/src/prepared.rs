@@ -1,0 +1,147 @@
+//! A search before its first step: supernet, strategy, judge and plan of a configuration.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use burn::tensor::Device;
+use creamery_data::Split;
+use creamery_nn::{NnError, SuperNet};
+use creamery_space::{Sampler, Space};
+use creamery_train::engine::Plan;
+use creamery_train::{ConfigError, Identity, RunData, TrainError};
+
+use crate::config::SearchConfig;
+use crate::fair::Fair;
+use crate::judge::Judge;
+use crate::method::Method;
+use crate::prioritized::Prioritized;
+use crate::progressive::Progressive;
+use crate::sandwich::Sandwich;
+use crate::select::Pool;
+use crate::strategy::Strategy;
+use crate::trainer::Trainer;
+use crate::uniform::Uniform;
+
+/// A search before its first step.
+pub(crate) struct Prepared {
+    pub judge: Rc<Judge>,
+    /// The paths within the budget.
+    pub pool: Pool,
+    pub plan: Plan,
+    pub trainer: Trainer,
+    pub strategy: Box<dyn Strategy>,
+}
+
+impl Prepared {
+    pub fn new(config: &SearchConfig, space: &Space, data: &RunData) -> Result<Self, TrainError> {
+        config.check()?;
+        let method = Method::named(&config.method)?;
+        method.check(space)?;
+        let validation = held_out(data)?;
+        let seed = config.select.seed.unwrap_or(config.seed);
+        let pool = Pool::new(space, data, &config.budget, seed)?;
+        let device = creamery_nn::device(&config.device)?;
+        let (channels, classes) = (data.set.channels, data.set.classes.len());
+        let supernet = supernet(method, space, channels, classes, config.seed, &device)?;
+        let judge = Rc::new(Judge::new(
+            data,
+            validation,
+            &config.cream,
+            config.train.batch,
+            config.data.workers,
+            config.seed,
+            &device,
+        )?);
+        let plan = Plan::new(
+            data,
+            &config.data,
+            &config.train,
+            config.seed,
+            Identity(BTreeMap::from([
+                ("task".into(), "search".into()),
+                ("method".into(), config.method.clone()),
+                ("space".into(), space.fingerprint()),
+                ("data".into(), data.set.fingerprint()),
+                ("resolution".into(), data.pipeline.resolution.to_string()),
+                ("seed".into(), config.seed.to_string()),
+                ("batch".into(), config.train.batch.to_string()),
+                ("budget".into(), config.budget.budget().to_string()),
+                ("buckets".into(), config.budget.buckets.to_string()),
+            ])),
+        );
+        let schedule = config.train.schedule(plan.steps_per_epoch());
+        let samplers = pool.samplers();
+        let strategy = strategy(config, method, space, data, samplers, &judge, plan.steps())?;
+        Ok(Self {
+            trainer: Trainer::new(supernet, &config.train, schedule, config.seed),
+            strategy,
+            judge,
+            pool,
+            plan,
+        })
+    }
+}
+
+/// The supernet that a method trains.
+fn supernet(
+    method: Method,
+    space: &Space,
+    in_channels: usize,
+    classes: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<SuperNet, NnError> {
+    if method.is_elastic() {
+        let transforms = method == Method::Ofa;
+        return SuperNet::elastic(space, in_channels, classes, transforms, seed, device);
+    }
+    SuperNet::new(space, in_channels, classes, seed, device)
+}
+
+/// How a method trains it.
+fn strategy(
+    config: &SearchConfig,
+    method: Method,
+    space: &Space,
+    data: &RunData,
+    samplers: Vec<Sampler>,
+    judge: &Rc<Judge>,
+    steps: u64,
+) -> Result<Box<dyn Strategy>, TrainError> {
+    let resolution = data.pipeline.resolution;
+    let largest = || space.largest(resolution).map_err(NnError::from);
+    let elastic = &config.elastic;
+    Ok(match method {
+        Method::Cream | Method::CreamElastic => {
+            let (cream, judge) = (&config.cream, Rc::clone(judge));
+            Box::new(Prioritized::new(
+                cream,
+                samplers,
+                judge,
+                method.is_elastic(),
+            ))
+        }
+        Method::Spos => Box::new(Uniform::new(samplers)),
+        Method::Fairnas => Box::new(Fair::new(samplers, space.operations.len())),
+        Method::Ofa => Box::new(Progressive::new(
+            elastic,
+            space,
+            samplers,
+            largest()?,
+            steps,
+        )),
+        Method::Bignas => {
+            let smallest = space.smallest(resolution).map_err(NnError::from)?;
+            Box::new(Sandwich::new(elastic, samplers, largest()?, smallest))
+        }
+    })
+}
+
+/// The images to choose by.
+pub(crate) fn held_out(data: &RunData) -> Result<&Split, ConfigError> {
+    data.validation.as_ref().ok_or_else(|| {
+        ConfigError::Value(
+            "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),
+        )
+    })
+}

@@ -1,0 +1,325 @@
+//! A selection from its configuration to its result.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use creamery_nn::{NamedTensor, NnError, Subnet, SuperNet};
+use creamery_space::{Architecture, Space};
+use creamery_train::engine::Timing;
+use creamery_train::event::{Event, Events};
+use creamery_train::{
+    ConfigError, DataSettings, Identity, Model, ModelInput, Outcome, RunData, RunFolder, TrainError,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Evaluate, EvaluationLog, Halt, LogError, Pool, Recorded, SelectSettings, Selected, SelectorName,
+};
+use crate::config::{BudgetSettings, SearchConfig};
+use crate::judge::{Judge, Panel};
+use crate::result::{Member, SearchResult};
+use crate::trained::Trained;
+
+/// The configuration of a selection from a run's supernet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelectConfig {
+    /// The seed of the run, which decided the images that it held out.
+    pub seed: u64,
+    /// The device that computes.
+    pub device: String,
+    /// The images of the run.
+    pub data: DataSettings,
+    /// What the winner may cost.
+    pub budget: BudgetSettings,
+    /// How it is chosen.
+    pub select: SelectSettings,
+}
+
+impl Default for SelectConfig {
+    fn default() -> Self {
+        Self::of(&SearchConfig::default())
+    }
+}
+
+impl SelectConfig {
+    /// What a selection does where nothing else is said: as the run was configured.
+    pub fn of(run: &SearchConfig) -> Self {
+        Self {
+            seed: run.seed,
+            device: run.device.clone(),
+            data: run.data.clone(),
+            budget: run.budget.clone(),
+            select: run.select.clone(),
+        }
+    }
+
+    /// Refuses values that no selection can have, and those that would score paths by images that the
+    /// supernet was trained on.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] with the key, its value and what would do.
+    pub fn check(&self, run: &SearchConfig) -> Result<(), ConfigError> {
+        self.select.check()?;
+        if self.budget.buckets == 0 {
+            return Err(ConfigError::Value(
+                "`budget.buckets` is 0, but must be at least 1".into(),
+            ));
+        }
+        let own = [self.seed.to_string(), self.data.validation.to_string()];
+        let runs = [run.seed.to_string(), run.data.validation.to_string()];
+        let keys = ["seed", "data.validation"]
+            .iter()
+            .zip(own.iter().zip(&runs));
+        for (key, (own, run)) in keys {
+            if own != run {
+                return Err(ConfigError::Value(format!(
+                    "`{key}` is {own}, but the run held its images out with {run}: leave it so; --seed and `select.seed` are the selection's own seed"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Chooses the winner from a trained supernet and writes the selection's result. Goes on from the folder's
+/// evaluations if it has some.
+///
+/// # Errors
+/// If the configuration is out of range, nothing fits the budget, the selector needs a board that is
+/// not there, the evaluations in the folder are of another supernet, or the folder cannot be written.
+pub fn select(
+    trained: &Trained,
+    config: &SelectConfig,
+    run: &RunFolder,
+    events: &mut Events,
+    stop: &AtomicBool,
+) -> Result<Outcome<SearchResult>, TrainError> {
+    config.check(&trained.config)?;
+    let name = config.select.selector(trained.board.is_some())?;
+    let seed = config.select.seed.unwrap_or(config.seed);
+    let mut pool = Pool::new(&trained.space, &trained.data, &config.budget, seed)?;
+    pool.board = trained.board.clone().unwrap_or_default();
+    let source = Source {
+        config: &trained.config,
+        space: &trained.space,
+        data: &trained.data,
+        supernet: &trained.supernet,
+        judge: &trained.judge,
+        step: trained.step,
+        folder_is_own: false,
+    };
+    let end = conclude(&source, &pool, name, &config.select, run, events, stop)?;
+    if let Outcome::Done(result) = &end {
+        run.write_json("result.json", result)?;
+    }
+    Ok(end)
+}
+
+/// A supernet to choose from.
+pub(crate) struct Source<'a> {
+    pub config: &'a SearchConfig,
+    pub space: &'a Space,
+    pub data: &'a RunData,
+    pub supernet: &'a SuperNet,
+    pub judge: &'a Judge,
+    /// The training steps that were done.
+    pub step: u64,
+    /// Whether the selection works in the folder of the supernet's run. Evaluations that are there of an
+    /// earlier state of the supernet are then replaced instead of refused.
+    pub folder_is_own: bool,
+}
+
+/// Runs a selector, and writes the winner's weights. The result is that of a selection; its time is
+/// that of this process.
+///
+/// A selection that is stopped says how many paths it has evaluated.
+pub(crate) fn conclude(
+    source: &Source<'_>,
+    pool: &Pool,
+    name: SelectorName,
+    settings: &SelectSettings,
+    run: &RunFolder,
+    events: &mut Events,
+    stop: &AtomicBool,
+) -> Result<Outcome<SearchResult>, TrainError> {
+    let since = Instant::now();
+    let mut paths = Paths::new(source, name, settings)?;
+    let selector = name.with(settings);
+    let mut recorded = Recorded {
+        log: paths.log(source, run)?,
+        inner: &mut paths,
+        candidates: pool.whole(),
+        of: selector.evaluations(pool),
+        events,
+        stop,
+        asked: HashSet::new(),
+    };
+    let selected = selector.select(pool, &mut recorded);
+    let evaluations = recorded.asked.len();
+    let Selected { winners, front } = match selected {
+        Ok(selected) => selected,
+        Err(Halt::Failed(error)) => return Err(error),
+        Err(Halt::Stopped) => {
+            return Ok(Outcome::Stopped {
+                step: evaluations as u64,
+            });
+        }
+    };
+
+    let mut members = Vec::new();
+    let mut best: Option<(Member, Subnet)> = None;
+    for winner in winners {
+        let path = source.supernet.path(&winner.scored.architecture)?;
+        let (validation, net) = source.judge.validate(path)?;
+        let member = Member::new(&winner, validation, source.space).map_err(NnError::from)?;
+        if best.as_ref().is_none_or(|(best, _)| member.beats(best)) {
+            best = Some((member.clone(), net));
+        }
+        members.push(member);
+    }
+    let (winner, net) = best.ok_or_else(|| none(pool))?;
+    let buckets = pool.buckets().len();
+    if members.len() < buckets {
+        events.emit(Event::Warning {
+            message: missing(name, buckets - members.len(), buckets),
+        })?;
+    }
+    let model = Model {
+        net,
+        space: source.space.clone(),
+        input: ModelInput::of(source.data),
+    };
+    let weights = "model.safetensors";
+    model.save(&run.file(weights))?;
+    let seconds = since.elapsed().as_secs_f64();
+    Ok(Outcome::Done(SearchResult {
+        kind: "select".into(),
+        method: source.config.method.clone(),
+        selector: name,
+        space: source.space.name.clone(),
+        dataset: source.data.set.name.clone(),
+        seed: pool.seed,
+        architecture: winner.architecture,
+        cost: winner.cost,
+        validation: winner.validation,
+        board: pool.board.clone(),
+        evaluations,
+        front,
+        family: if buckets > 1 { members } else { Vec::new() },
+        weights: weights.into(),
+        timing: Timing {
+            seconds,
+            images_per_second: paths.judged as f64 / seconds.max(f64::MIN_POSITIVE),
+        },
+    }))
+}
+
+/// What is wrong where nothing was found. There is a path for every budget, so the board had none.
+fn none(pool: &Pool) -> ConfigError {
+    ConfigError::Value(if pool.board.is_empty() {
+        "the search ended with an empty board: train longer, or choose another selector, such as evolution".into()
+    } else {
+        format!(
+            "no path of the board costs {}: widen the budget, or choose another selector, such as evolution",
+            pool.whole().budget()
+        )
+    })
+}
+
+fn missing(name: SelectorName, missing: usize, buckets: usize) -> String {
+    let mend = match name {
+        SelectorName::Board => "train longer, or with fewer buckets",
+        _ => "paths of cheaper ones are as good as all that were found there",
+    };
+    format!("{missing} of {buckets} buckets have no winner: {mend}")
+}
+
+/// Evaluates the paths of a supernet.
+struct Paths<'a> {
+    supernet: &'a SuperNet,
+    judge: &'a Judge,
+    /// The images that score a path; all that were held out without it.
+    panel: Option<Panel>,
+    /// Images of an evaluation.
+    images: usize,
+    /// Images in all so far.
+    judged: usize,
+}
+
+impl<'a> Paths<'a> {
+    fn new(
+        source: &Source<'a>,
+        name: SelectorName,
+        settings: &SelectSettings,
+    ) -> Result<Self, TrainError> {
+        let panel = match name {
+            // Few paths: every image counts, as the search's own result has it.
+            SelectorName::Board => None,
+            _ => Some(source.judge.panel(settings.images)?),
+        };
+        let all = source.data.validation_images();
+        Ok(Self {
+            supernet: source.supernet,
+            judge: source.judge,
+            images: panel.as_ref().map_or(all, Panel::images),
+            panel,
+            judged: 0,
+        })
+    }
+
+    /// The evaluations so far.
+    fn log(&self, source: &Source<'_>, run: &RunFolder) -> Result<EvaluationLog, TrainError> {
+        let (path, identity) = (run.file("evaluations.jsonl"), self.identity(source));
+        let found = EvaluationLog::open(&path, &identity);
+        if source.folder_is_own && matches!(found, Err(LogError::Other { .. })) {
+            run.write("evaluations.jsonl", b"")?;
+            return Ok(EvaluationLog::open(&path, &identity)?);
+        }
+        Ok(found?)
+    }
+
+    /// All that the evaluations depend on.
+    fn identity(&self, source: &Source<'_>) -> Identity {
+        let config = source.config;
+        let calibration = config.cream.calibration_images;
+        Identity(BTreeMap::from([
+            ("space".into(), source.space.fingerprint()),
+            ("data".into(), source.data.set.fingerprint()),
+            (
+                "resolution".into(),
+                source.data.pipeline.resolution.to_string(),
+            ),
+            ("seed".into(), config.seed.to_string()),
+            ("batch".into(), config.train.batch.to_string()),
+            ("calibration images".into(), calibration.to_string()),
+            ("images".into(), self.images.to_string()),
+            ("step".into(), source.step.to_string()),
+            ("supernet".into(), fingerprint(&self.supernet.state())),
+        ]))
+    }
+}
+
+impl Evaluate for Paths<'_> {
+    fn top1(&mut self, architecture: &Architecture) -> Result<f64, Halt> {
+        let path = self.supernet.path(architecture).map_err(TrainError::from)?;
+        self.judged += self.images;
+        Ok(match &self.panel {
+            Some(panel) => self.judge.score(path, panel)?,
+            None => self.judge.validate(path)?.0.top1,
+        })
+    }
+}
+
+/// A short hash of weights, 16 hexadecimal digits.
+fn fingerprint(state: &[NamedTensor]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for tensor in state {
+        hasher.update(tensor.name.as_bytes());
+        for value in &tensor.values {
+            hasher.update(&value.to_le_bytes());
+        }
+    }
+    hasher.finalize().to_hex()[..16].to_string()
+}
