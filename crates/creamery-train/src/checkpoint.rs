@@ -325,6 +325,9 @@ fn read_metadata(path: &Path) -> Result<HashMap<String, String>, CheckpointError
     let length = u64::from_le_bytes(length).min(MOST);
     let mut text = Vec::new();
     file.take(length).read_to_end(&mut text).map_err(fail)?;
+    if (text.len() as u64) < length {
+        return Err(damaged("its header ends too early".into()));
+    }
     let header: Header = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
     Ok(header.metadata)
 }
