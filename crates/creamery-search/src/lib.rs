@@ -71,7 +71,7 @@ pub use prioritized::Prioritized;
 pub use progressive::Progressive;
 pub use result::{Found, Member, SearchResult};
 pub use sandwich::Sandwich;
-pub use search::{check_start, resolution, search};
+pub use search::{check_start, search};
 pub use select::{SelectConfig, SelectSettings, SelectorName, select};
 pub use step_bench::{StepBench, StepMode, StepSizes};
 pub use strategy::Strategy;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use creamery_data::{Batch, DataSet};
+use creamery_data::Batch;
 use creamery_space::Space;
 use creamery_train::engine::{self, Ended, Plan, Position, StepReport, Task};
 use creamery_train::event::{Accuracy, Events};
@@ -73,15 +73,6 @@ pub fn search(
     };
     run.write_json("result.json", &result)?;
     Ok(Outcome::Done(result))
-}
-
-/// The resolution of a search in `space` on the images of `set`: the configuration's, or else the space's
-/// nearest to the images.
-pub fn resolution(config: &SearchConfig, space: &Space, set: &DataSet) -> usize {
-    let side = set.height.zip(set.width);
-    let side = side.map(|(height, width)| height.min(width));
-    let nearest = || space.resolution_for(side);
-    config.resolution.unwrap_or_else(nearest)
 }
 
 /// Refuses a search that could not begin: settings out of range, no images to choose by, fewer images than

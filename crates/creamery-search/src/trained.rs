@@ -12,7 +12,6 @@ use toml::Table;
 use crate::config::SearchConfig;
 use crate::judge::Judge;
 use crate::prepared::Prepared;
-use crate::search::resolution;
 
 /// A supernet as its search left it, finished or not, with all that judging its paths needs.
 ///
@@ -88,7 +87,7 @@ impl Trained {
         let mut checkpoint = Checkpoint::load(&path)?;
         let space = space(folder)?;
         let set = RunData::open(&config.data)?;
-        let resolution = resolution(&config, &space, &set);
+        let resolution = config.resolution_on(&space, &set);
         let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
         let Prepared {
             judge,

@@ -1,5 +1,7 @@
 //! Small searches from images to a result.
 
+mod methods;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
