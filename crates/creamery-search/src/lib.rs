@@ -3,7 +3,7 @@
 //! A method is a [`Strategy`] and a [`Selector`]. The method `cream` is [`Prioritized`], which trains one
 //! random path a step and lets the [`Board`]'s best paths teach it, and [`BoardSelector`], which takes the
 //! winner from the board. [`rho_gradient`] is how the meta network learns whom to learn from, exactly and
-//! in first order.
+//! in first order. [`rank`] says how well a supernet's ranking of its paths agrees with another.
 //!
 //! ```
 //! use creamery_search::{SearchConfig, search};
@@ -41,6 +41,7 @@ mod judge;
 mod matching;
 mod meta;
 mod prioritized;
+pub mod rank;
 mod result;
 mod search;
 mod selector;
