@@ -5,7 +5,7 @@
 //! and [`BoardSelector`](select::BoardSelector), which takes the winner from the board. [`rho_gradient`] is how the
 //! meta network learns whom to learn from, exactly and in first order. Another selector can be named
 //! in a search's configuration, or run later by [`select()`] on a [`Trained`] supernet. [`ablation`] is for tables of
-//! configurations.
+//! configurations, [`rank`] for how well a supernet's ranking of its paths agrees with another.
 //!
 //! ```
 //! use creamery_search::{SearchConfig, search};
@@ -49,6 +49,7 @@ mod passes;
 mod prepared;
 mod prioritized;
 mod progressive;
+pub mod rank;
 mod result;
 mod sandwich;
 mod search;

@@ -1,6 +1,6 @@
-//! What people look at while a run works.
+//! What people look at, while a run works and after it.
 //!
-//! [`Progress`] is an [`Observer`](creamery_train::event::Observer) of a run's events: on a terminal it
+//! [`chart`] draws results as SVG. [`Progress`] is an [`Observer`](creamery_train::event::Observer) of a run's events: on a terminal it
 //! draws a bar, elsewhere it writes a line for each epoch, and when told to be quiet it does nothing.
 //! Everything that it shows comes from the events, so that it can watch any task.
 //!
@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod chart;
 mod numbers;
 mod progress;
 mod standing;

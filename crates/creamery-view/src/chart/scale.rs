@@ -1,0 +1,204 @@
+//! From numbers to places on an axis, and the numbers that stand along it.
+
+use std::ops::RangeInclusive;
+
+/// Room beyond the outermost values, as a share of their distance.
+const MARGIN: f64 = 0.06;
+
+/// Distances below this share of the values are not shown: their ticks could not be told apart.
+const FINEST: f64 = 1e-9;
+
+/// An axis from `low` to `high`, with ticks at the multiples of `step`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scale {
+    low: f64,
+    high: f64,
+    step: f64,
+}
+
+impl Scale {
+    /// The axis that holds all `values`, finite ones of which there must be one, with at most `ticks` ticks.
+    pub(super) fn over(values: impl Iterator<Item = f64>, ticks: usize) -> Self {
+        let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
+        let size = least.abs().max(most.abs());
+        let (low, high) = if most - least > (FINEST * size).max(f64::MIN_POSITIVE / FINEST) {
+            let margin = MARGIN * (most - least);
+            // What cannot be negative gets no negative numbers.
+            let floor = if least >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+            ((least - margin).max(floor), most + margin)
+        } else {
+            let middle = least / 2.0 + most / 2.0;
+            let half = if size > f64::MIN_POSITIVE / FINEST {
+                size / 20.0
+            } else {
+                1.0
+            };
+            (middle - half, middle + half)
+        };
+        Self {
+            low,
+            high,
+            step: nice_step((high - low) / ticks as f64),
+        }
+    }
+
+    /// Where a value lies between the axis's ends, 0 to 1.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        (value - self.low) / (self.high - self.low)
+    }
+
+    /// The ticks with what is written at them, ascending.
+    pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+        self.multiples()
+            .map(|multiple| {
+                let value = multiple as f64 * self.step;
+                (value, self.write(value, self.step))
+            })
+            .collect()
+    }
+
+    /// A value of the axis, two digits finer than its ticks.
+    pub(super) fn number(&self, value: f64) -> String {
+        let finest = written(1, magnitude(self.step) - 2);
+        let text = self.write(value, finest);
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let suffix = &text[digits.len()..];
+        if !digits.contains('.') || digits.contains('e') {
+            return text;
+        }
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        format!("{digits}{suffix}")
+    }
+
+    fn multiples(&self) -> RangeInclusive<i64> {
+        (self.low / self.step).ceil() as i64..=(self.high / self.step).floor() as i64
+    }
+
+    /// A value in steps of `step`, in the unit that suits the whole axis: `0.25`, `1.5M`, `2e-7`.
+    fn write(&self, value: f64, step: f64) -> String {
+        let steps = (value / step).round();
+        if steps == 0.0 {
+            return "0".to_owned();
+        }
+        let value = steps * step;
+        let size = self.low.abs().max(self.high.abs());
+        if !(1e-3..1e15).contains(&size) {
+            let decimals = (magnitude(value) - magnitude(step)).max(0) as usize;
+            return format!("{value:.decimals$e}");
+        }
+        let (unit, suffix) = match size {
+            1e12.. => (1e12, "T"),
+            1e9.. => (1e9, "G"),
+            1e6.. => (1e6, "M"),
+            1e4.. => (1e3, "k"),
+            _ => (1.0, ""),
+        };
+        let decimals = (-magnitude(step / unit)).max(0) as usize;
+        format!("{:.decimals$}{suffix}", value / unit)
+    }
+}
+
+/// The smallest of 1, 2 and 5 times a power of ten that is at least `least`.
+fn nice_step(least: f64) -> f64 {
+    let power = magnitude(least);
+    let mut steps = [1, 2, 5].map(|digit| written(digit, power)).into_iter();
+    let step = steps.find(|step| *step >= least);
+    step.unwrap_or_else(|| written(1, power + 1))
+}
+
+/// A digit times a power of ten. Read rather than multiplied, so that a tenth is 0.1 itself.
+fn written(digit: u8, power: i32) -> f64 {
+    let number = format!("{digit}e{power}").parse();
+    number.expect("a number of one digit")
+}
+
+/// The power of ten that a positive or negative number begins with: 2 of 345, -1 of 0.1.
+fn magnitude(value: f64) -> i32 {
+    // The logarithm of a tenth's double may lie on either side; its shortest digits do not.
+    let text = format!("{value:e}");
+    let power = text.rsplit('e').next().and_then(|power| power.parse().ok());
+    power.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(values: &[f64]) -> Vec<String> {
+        let ticks = Scale::over(values.iter().copied(), 6).ticks();
+        ticks.into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_numbers_in_a_unit_that_fits() {
+        assert_eq!(labels(&[39.5, 47.0]), ["40", "42", "44", "46"]);
+        assert_eq!(
+            labels(&[0.0, 1.0]),
+            ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+        );
+        assert_eq!(labels(&[-0.3, 0.3]), ["-0.2", "0", "0.2"]);
+        assert_eq!(labels(&[1.2e6, 5.3e6]), ["1M", "2M", "3M", "4M", "5M"]);
+        assert_eq!(
+            labels(&[12_000.0, 12_900.0]),
+            ["12.0k", "12.2k", "12.4k", "12.6k", "12.8k"]
+        );
+        assert_eq!(labels(&[0.0, 3e-7]), ["0", "1e-7", "2e-7", "3e-7"]);
+        assert_eq!(
+            labels(&[1e20, 1.5e20]),
+            ["1.0e20", "1.1e20", "1.2e20", "1.3e20", "1.4e20", "1.5e20"]
+        );
+    }
+
+    #[test]
+    fn numbers_are_finer_than_ticks_and_no_longer_than_they_need() {
+        let percent = Scale::over([39.5, 47.0].into_iter(), 6);
+        assert_eq!(percent.number(45.4875), "45.49");
+        assert_eq!(percent.number(40.0), "40");
+        let macs = Scale::over([1.2e6, 5.3e6].into_iter(), 6);
+        assert_eq!(macs.number(3_043_248.0), "3.04M");
+        assert_eq!(macs.number(0.0), "0");
+    }
+
+    #[test]
+    fn equal_values_stand_in_the_middle() {
+        for value in [50.0, -3.0, 0.0, 1e300, -1e300, 1e-300, 5e-324] {
+            let scale = Scale::over([value; 3].into_iter(), 6);
+            assert!((scale.place(value) - 0.5).abs() < 1e-9, "{value}");
+            assert!(scale.ticks().len() >= 2, "{value}: {:?}", scale.ticks());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn all_values_have_a_place_and_there_are_ticks(
+            values in prop::collection::vec((-1.0f64..1.0, -300i32..300), 1..6),
+            ticks in 2usize..8,
+        ) {
+            let values: Vec<f64> = values.into_iter().map(|(v, power)| v * 10f64.powi(power)).collect();
+            let scale = Scale::over(values.iter().copied(), ticks);
+            for value in &values {
+                prop_assert!((0.0..=1.0).contains(&scale.place(*value)), "{} on {:?}", value, scale);
+            }
+            let found = scale.ticks();
+            prop_assert!((1..=ticks + 1).contains(&found.len()), "{:?}", found);
+            for (value, label) in &found {
+                prop_assert!((-1e-9..=1.0 + 1e-9).contains(&scale.place(*value)));
+                // A label says its tick, to a thousandth of the distance to the next.
+                let (digits, unit) = match label.strip_suffix(['k', 'M', 'G', 'T']) {
+                    Some(digits) => (digits, [1e3, 1e6, 1e9, 1e12]["kMGT".find(&label[digits.len()..]).unwrap()]),
+                    None => (&label[..], 1.0),
+                };
+                let said = digits.parse::<f64>().unwrap() * unit;
+                prop_assert!((said - value).abs() <= 1e-3 * scale.step, "{} for {}", label, value);
+            }
+            let distinct: std::collections::BTreeSet<_> = found.iter().map(|(_, label)| label).collect();
+            prop_assert_eq!(distinct.len(), found.len());
+        }
+    }
+}
