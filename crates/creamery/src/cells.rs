@@ -11,7 +11,7 @@ use creamery_search::{SearchConfig, SearchResult};
 use creamery_space::Space;
 use creamery_train::event::Accuracy;
 use creamery_train::{
-    Candidate, DataSettings, Init, Model, Outcome, RetrainConfig, RetrainResult, RunData, RunFolder,
+    Candidate, DataSettings, Init, Model, RetrainConfig, RetrainResult, RunData, RunFolder,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +22,7 @@ use crate::commands::{eval, retrain, search};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::recorded::{Recorded, Task};
-use crate::run_folder::{Previous, Start};
+use crate::unfinished::{Left, done, left};
 
 const TEST: &str = "test.json";
 
@@ -49,12 +49,6 @@ pub(crate) struct Cells<'a> {
     folder: &'a Path,
     sets: DataSets,
     global: &'a Global,
-}
-
-/// What is left of a run.
-enum Left<R> {
-    Nothing(R),
-    Run(Start),
 }
 
 impl<'a> Cells<'a> {
@@ -248,29 +242,6 @@ impl<'a> Cells<'a> {
             &search.join(&found.weights),
             &creamery_nn::device(device)?,
         )?)
-    }
-}
-
-/// What is left of the run in a folder.
-fn left<C, R>(path: PathBuf, task: Task) -> Result<Left<R>, CommandError>
-where
-    C: Serialize + DeserializeOwned,
-    R: DeserializeOwned,
-{
-    if !path.join("run.toml").exists() {
-        return Ok(Left::Run(Start::New(path)));
-    }
-    let previous = Previous::at::<C>(&path, task)?;
-    Ok(match previous.result()? {
-        Some(result) => Left::Nothing(result),
-        None => Left::Run(Start::GoOn(previous.into())),
-    })
-}
-
-fn done<R>(outcome: Outcome<R>) -> Option<R> {
-    match outcome {
-        Outcome::Done(result) => Some(result),
-        Outcome::Stopped { .. } => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
-use crate::commands::{ablate, bench, data, describe, eval, retrain, search};
+use crate::commands::{ablate, bench, data, describe, eval, rank, retrain, search};
 use crate::error::CommandError;
 
 const EXAMPLES: &str = "\
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Describe(describe::Args),
     Data(data::Args),
     Ablate(ablate::Args),
+    Rank(rank::Args),
     Bench(bench::Args),
 }
 
@@ -70,6 +71,7 @@ impl Command {
             Self::Describe(args) => describe::run(args),
             Self::Data(args) => data::run(args, global),
             Self::Ablate(args) => ablate::run(args, global),
+            Self::Rank(args) => rank::run(args, global),
             Self::Bench(args) => bench::run(args, global),
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use creamery_data::DataError;
 use creamery_nn::NnError;
+use creamery_search::rank::RankError;
 use creamery_space::SpaceError;
 use creamery_train::{CheckpointError, ConfigError, RunError, TrainError};
 
@@ -49,6 +50,9 @@ pub(crate) enum CommandError {
         /// What is wrong with it.
         source: Box<CommandError>,
     },
+    /// Two rankings that cannot be compared.
+    #[error(transparent)]
+    Rank(#[from] RankError),
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -95,7 +99,7 @@ impl CommandError {
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Train(error) => error.is_usage(),
             Self::Cell { source, .. } => source.is_usage(),
-            Self::File { .. } | Self::Output(_) | Self::Signals(_) => false,
+            Self::File { .. } | Self::Output(_) | Self::Signals(_) | Self::Rank(_) => false,
         }
     }
 

@@ -34,6 +34,7 @@ mod recorded;
 mod run_args;
 mod run_folder;
 mod shell;
+mod unfinished;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};

@@ -28,6 +28,7 @@ pub(crate) enum Task {
     Search,
     Retrain,
     Ablate,
+    Rank,
 }
 
 impl Task {
@@ -37,6 +38,7 @@ impl Task {
             Self::Search => "search",
             Self::Retrain => "retrain",
             Self::Ablate => "ablate",
+            Self::Rank => "rank",
         }
     }
 
@@ -57,6 +59,7 @@ impl Task {
         let text = read(&folder.join("run.toml"))?;
         let found = match toml::from_str::<Table>(&text) {
             Ok(config) if config.contains_key("rows") => Self::Ablate,
+            Ok(config) if config.contains_key("subnets") => Self::Rank,
             Ok(config) if config.contains_key("method") => Self::Search,
             Ok(_) => Self::Retrain,
             // Whoever reads it next knows the line.

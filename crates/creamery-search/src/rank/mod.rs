@@ -1,7 +1,7 @@
 //! How well one ranking of architectures foretells another, such as the supernet's the one of networks trained alone.
 //!
 //! [`Agreement`] holds the three usual statistics of two lists of scores in the same order, each with a bootstrap
-//! interval. One list is nothing but numbers here: higher need not be better, but it should mean the same in both.
+//! interval; [`Ranking`] is what it is for, a supernet's paths beside the same networks trained alone. One list is nothing but numbers here: higher need not be better, but it should mean the same in both.
 //!
 //! ```
 //! use creamery_search::rank::{Agreement, Bootstrap, kendall_tau_b};
@@ -23,10 +23,12 @@
 mod agreement;
 mod bootstrap;
 mod correlation;
+mod ranking;
 
 pub use agreement::Agreement;
 pub use bootstrap::{Bootstrap, Estimate, bootstrap};
 pub use correlation::{kendall_tau_b, pearson_r, spearman_rho};
+pub use ranking::{FEWEST, RankedPath, Ranking};
 
 /// Why two lists cannot be compared.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

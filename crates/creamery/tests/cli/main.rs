@@ -6,5 +6,6 @@ mod bad_data;
 mod bad_runs;
 mod bad_settings;
 mod bench;
+mod rank;
 mod resume;
 mod support;
