@@ -68,6 +68,7 @@ mod map;
 mod math;
 mod norm;
 mod partial;
+mod passes;
 mod pool;
 pub mod primitives;
 mod product;

@@ -7,6 +7,7 @@ use crate::depthwise::{Forward, InputGrad, InputPlan, WeightGrad, Window};
 use crate::error::{KernelError, length, positive};
 use crate::isa::{self, Kernel};
 use crate::math;
+pub use crate::passes::{Channels, GateMaps, Passes};
 use crate::product::{Left, Order, Product, Right, Target};
 use crate::simd::{LANES, Simd};
 
@@ -171,6 +172,20 @@ impl Depthwise {
     /// Values of the taps: kernel x kernel x 16.
     pub fn taps_len(&self) -> usize {
         self.window.kernel * self.window.kernel * LANES
+    }
+
+    pub(crate) fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Rows and columns of the input.
+    pub(crate) fn input_size(&self) -> [usize; 2] {
+        [self.window.height, self.window.width]
+    }
+
+    /// Rows and columns of the output.
+    pub(crate) fn output_size(&self) -> [usize; 2] {
+        [self.window.out_height, self.window.out_width]
     }
 
     /// Multiplications (with their additions) of a pass.

@@ -55,7 +55,7 @@ mod tests {
                 let text = rounded_count(count);
                 let back = parse_count(&text.replace(',', "_")).unwrap();
                 prop_assert!(back.abs_diff(count) as f64 <= 0.005 * count as f64, "{} of {}", text, count);
-                prop_assert!(count >= 1_000_000_000_000_000 || text.len() <= 6, "{} of {}", text, count);
+                prop_assert!(back >= 1_000_000_000_000_000 || text.len() <= 6, "{} of {}", text, count);
             }
         }
 

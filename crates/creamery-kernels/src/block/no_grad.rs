@@ -27,7 +27,7 @@ const PIECE: usize = 1 << 17;
 /// A block in training, of which no gradient will be asked: the output and the statistics of the batch.
 ///
 /// # Errors
-/// As for [`forward`].
+/// As for [`super::forward`].
 pub fn forward_no_grad(
     shape: &BlockShape,
     weights: &BlockWeights<'_>,
@@ -42,7 +42,7 @@ pub fn forward_no_grad(
 /// A block in inference: normalised by running statistics. Gives the output.
 ///
 /// # Errors
-/// As for [`forward`]; also if weights and statistics do not agree on the expansion.
+/// As for [`super::forward`]; also if weights and statistics do not agree on the expansion.
 pub fn infer(
     shape: &BlockShape,
     weights: &BlockWeights<'_>,
