@@ -1,7 +1,7 @@
 //! The command line of Creamery: from labelled images to a finished network.
 //!
-//! `creamery search` trains a supernet and hands back the best network under a budget, `retrain` trains
-//! that network alone, `eval` measures it, `describe` says what a network costs layer by layer, `data`
+//! `creamery search` trains a supernet and hands back the best network under a budget, `select` chooses
+//! another from it, `retrain` trains that network alone, `eval` measures it, `describe` says what a network costs layer by layer, `data`
 //! what a data set holds, and `bench` how fast this machine trains. The binary does nothing but call [`run`]:
 //!
 //! ```
@@ -21,6 +21,7 @@
 
 mod answer;
 mod arch;
+mod budget_args;
 mod cli;
 mod commands;
 mod error;

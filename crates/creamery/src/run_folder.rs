@@ -16,16 +16,17 @@ use toml::{Table, Value};
 
 use crate::arch::read;
 use crate::error::CommandError;
-use crate::run_args::{RunArgs, at};
+use crate::run_args::{PlaceArgs, at};
 use crate::shell::quoted;
 
 /// Settings that the state of a run depends on, so that going on with others would train something else.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 10] = [
     "method",
     "seed",
     "resolution",
     "budget",
     "cream",
+    "select",
     "init",
     "train.batch",
     "train.optimizer",
@@ -46,6 +47,7 @@ const BEGUN: [&str; 6] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Search,
+    Select,
     Retrain,
 }
 
@@ -53,7 +55,20 @@ impl Task {
     fn command(self) -> &'static str {
         match self {
             Self::Search => "search",
+            // The selection's folder does not say of which run it is.
+            Self::Select => "select RUN",
             Self::Retrain => "retrain",
+        }
+    }
+
+    /// The task whose configuration this is.
+    fn of(config: &Table) -> Self {
+        if config.contains_key("method") {
+            Self::Search
+        } else if config.contains_key("select") {
+            Self::Select
+        } else {
+            Self::Retrain
         }
     }
 
@@ -83,7 +98,7 @@ impl Previous {
     /// # Errors
     /// If there is no such run, or it is one of another task, damaged, or in use.
     pub fn open<C: Serialize + DeserializeOwned>(
-        args: &RunArgs,
+        args: &PlaceArgs,
         task: Task,
     ) -> Result<Option<Self>, CommandError> {
         let Some(path) = args.out.as_deref().filter(|_| args.resume) else {
@@ -91,13 +106,8 @@ impl Previous {
         };
         let run = RunFolder::resume(path)?;
         let file = run.file("run.toml");
-        let is_search =
-            toml::from_str::<Table>(&read(&file)?).is_ok_and(|table| table.contains_key("method"));
-        let found = if is_search {
-            Task::Search
-        } else {
-            Task::Retrain
-        };
+        // What is no table is told below, with its line.
+        let found = toml::from_str(&read(&file)?).map_or(task, |table| Task::of(&table));
         if found != task {
             return Err(CommandError::Usage(format!(
                 "`{}` holds the run of another command: go on with {}",
@@ -178,9 +188,15 @@ impl Previous {
             return Ok(());
         };
         let text = |config| at(config, &key).map_or("none".to_owned(), ToString::to_string);
+        let path = self.run.path();
+        let mend = if key.starts_with("select.") && Task::of(config) == Task::Search {
+            format!("choose again with creamery select {}", quoted(path))
+        } else {
+            "start a new run with another --out".to_owned()
+        };
         Err(CommandError::Usage(format!(
-            "`{}` was started with `{key}` {}, which cannot become {}: resume without changing it, or start a new run with another --out",
-            self.run.path().display(),
+            "`{}` was started with `{key}` {}, which cannot become {}: resume without changing it, or {mend}",
+            path.display(),
             text(&self.config),
             text(config),
         )))
@@ -233,7 +249,7 @@ fn difference(before: &Table, now: &Table, key: &str) -> Option<String> {
 }
 
 /// Where a run goes if the flags do not say: `runs/NAME-DATA-N`.
-pub(crate) fn path(args: &RunArgs, name: &str, set: &DataSet) -> PathBuf {
+pub(crate) fn path(args: &PlaceArgs, name: &str, set: &DataSet) -> PathBuf {
     args.out.clone().unwrap_or_else(|| {
         RunFolder::free_name(
             Path::new("runs"),

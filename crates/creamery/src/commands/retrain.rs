@@ -54,7 +54,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    let previous = Previous::open::<RetrainConfig>(&args.run, Task::Retrain)?;
+    let previous = Previous::open::<RetrainConfig>(&args.run.place, Task::Retrain)?;
     let found = args.architecture(previous.as_ref())?;
     let config = args.config(&found, previous.as_ref())?;
     config.check()?;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let place = match previous {
         Some(previous) => Workplace::resumed(previous.go_on(&config, &found.space, &data.set)?),
         None => {
-            let path = run_folder::path(&args.run, "retrain", &data.set);
+            let path = run_folder::path(&args.run.place, "retrain", &data.set);
             Workplace::create(&path, &config)?
         }
     };
@@ -98,9 +98,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     events.add(Progress::stderr(global.quiet));
     let outcome = retrain(&config, &candidate, &data, &place.run, &mut events, stop);
     drop(events);
+    let folder = place.run.path();
     match place.conclude(outcome.map_err(CommandError::from))? {
-        Outcome::Done(result) => answer(&result, &found, place.run.path()),
-        Outcome::Stopped { step } => Ok(stopped(Task::Retrain, place.run.path(), step)),
+        Outcome::Done(result) => answer(&result, &found, folder),
+        Outcome::Stopped { step } => {
+            let when = format!("before step {step}");
+            let resume = Task::Retrain.resume_command(folder);
+            Ok(stopped(folder, &when, ("step", step), &resume))
+        }
     }
 }
 
@@ -147,18 +152,18 @@ impl Args {
             ("init", self.init.clone().map(Value::String)),
         ]);
         if let Some(previous) = previous {
-            return Ok(self.run.resolve(previous.config.clone(), flags)?);
+            return Ok(self.run.place.resolve(previous.config.clone(), flags)?);
         }
         let defaults = RetrainConfig::defaults(&found.space);
         if let Some(origin) = &found.origin {
             let mut carried = defaults.clone();
             merge(&mut carried, data_of(origin)?);
-            let config: RetrainConfig = self.run.resolve(carried, flags.clone())?;
+            let config: RetrainConfig = self.run.place.resolve(carried, flags.clone())?;
             if config.data.source == origin.dataset {
                 return Ok(config);
             }
         }
-        Ok(self.run.resolve(defaults, flags)?)
+        Ok(self.run.place.resolve(defaults, flags)?)
     }
 
     /// The network with the weights that it had in the run that it comes from, if it is to start so.

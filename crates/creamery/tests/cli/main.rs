@@ -6,4 +6,5 @@ mod bad_runs;
 mod bad_settings;
 mod bench;
 mod resume;
+mod select;
 mod support;
