@@ -194,8 +194,8 @@ impl<'a> Cells<'a> {
         };
         let set = self.sets.open(&config.data)?.set.clone();
         let space = &row.settings.space;
-        let (outcome, _) = search::search_in(start, &config, space, set, self.global)?;
-        Ok(done(outcome))
+        let searched = search::search_in(start, &config, space, set, self.global)?;
+        Ok(done(searched.outcome))
     }
 
     fn retrain(

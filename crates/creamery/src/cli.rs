@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
-use crate::commands::{ablate, bench, data, describe, eval, rank, retrain, search};
+use crate::commands::{ablate, bench, data, describe, eval, rank, retrain, search, select};
 use crate::error::CommandError;
 
 const EXAMPLES: &str = "\
@@ -53,6 +53,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Search(search::Args),
+    Select(select::Args),
     Retrain(retrain::Args),
     Eval(eval::Args),
     Describe(describe::Args),
@@ -66,6 +67,7 @@ impl Command {
     pub fn run(&self, global: &Global) -> Result<Answer, CommandError> {
         match self {
             Self::Search(args) => search::run(args, global),
+            Self::Select(args) => select::run(args, global),
             Self::Retrain(args) => retrain::run(args, global),
             Self::Eval(args) => eval::run(args, global),
             Self::Describe(args) => describe::run(args),

@@ -1,9 +1,10 @@
 //! The command line of Creamery: from labelled images to a finished network.
 //!
-//! `creamery search` trains a supernet and hands back the best network under a budget, `retrain` trains
-//! that network alone, `eval` measures it, `describe` says what a network costs layer by layer, `data`
-//! what a data set holds, `ablate` runs a table of configurations over several seeds, and `bench` says how
-//! fast this machine trains. The binary does nothing but call [`run`]:
+//! `creamery search` trains a supernet and hands back the best network under a budget, `select` chooses
+//! another from it, `retrain` trains that network alone, `eval` measures it, `describe` says what a network
+//! costs layer by layer, `data` what a data set holds, `rank` how well a supernet ranks its paths, `ablate` runs a
+//! table of configurations over several seeds, and `bench` says how fast this machine trains. The binary does nothing but
+//! call [`run`]:
 //!
 //! ```
 //! let mut answer = Vec::new();
@@ -23,6 +24,7 @@
 mod ablation_text;
 mod answer;
 mod arch;
+mod budget_args;
 mod cells;
 mod cli;
 mod commands;

@@ -29,6 +29,7 @@ pub(crate) enum Task {
     Retrain,
     Ablate,
     Rank,
+    Select,
 }
 
 impl Task {
@@ -39,7 +40,21 @@ impl Task {
             Self::Retrain => "retrain",
             Self::Ablate => "ablate",
             Self::Rank => "rank",
+            // The selection's folder does not say of which run it is.
+            Self::Select => "select RUN",
         }
+    }
+
+    /// The task whose configuration this is.
+    pub fn of(config: &Table) -> Self {
+        let tasks = [
+            ("rows", Self::Ablate),
+            ("subnets", Self::Rank),
+            ("method", Self::Search),
+            ("select", Self::Select),
+        ];
+        let task = tasks.iter().find(|(key, _)| config.contains_key(*key));
+        task.map_or(Self::Retrain, |(_, task)| *task)
     }
 
     /// The command that goes on with a run.
@@ -57,14 +72,8 @@ impl Task {
     /// With the command that goes on with it.
     pub fn check(self, folder: &Path) -> Result<(), CommandError> {
         let text = read(&folder.join("run.toml"))?;
-        let found = match toml::from_str::<Table>(&text) {
-            Ok(config) if config.contains_key("rows") => Self::Ablate,
-            Ok(config) if config.contains_key("subnets") => Self::Rank,
-            Ok(config) if config.contains_key("method") => Self::Search,
-            Ok(_) => Self::Retrain,
-            // Whoever reads it next knows the line.
-            Err(_) => self,
-        };
+        // What is no table is told by whoever reads it next, with its line.
+        let found = toml::from_str(&text).map_or(self, |config| Self::of(&config));
         if found == self {
             return Ok(());
         }

@@ -28,6 +28,13 @@ pub(crate) struct RunArgs {
     /// What computes: cpu
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Where a run is, and what changes its settings.
+#[derive(clap::Args, Debug)]
+pub(crate) struct PlaceArgs {
     /// The run's folder [default: a new one below runs/]
     #[arg(help_heading = "Run", long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -58,15 +65,11 @@ impl RunArgs {
             ("seed", number(self.seed)),
             ("device", text(&self.device)),
         ];
-        let mut flags = Table::new();
-        for (key, value) in shared.into_iter().chain(own) {
-            if let Some(value) = value {
-                merge(&mut flags, nested(key, value));
-            }
-        }
-        flags
+        flags(shared.into_iter().chain(own))
     }
+}
 
+impl PlaceArgs {
     /// The configuration: flags over `--set` over the file over `defaults`.
     ///
     /// # Errors
@@ -84,6 +87,17 @@ impl RunArgs {
         }
         .resolve()
     }
+}
+
+/// The settings that flags make, at their dotted keys.
+pub(crate) fn flags<'a>(given: impl IntoIterator<Item = (&'a str, Option<Value>)>) -> Table {
+    let mut flags = Table::new();
+    for (key, value) in given {
+        if let Some(value) = value {
+            merge(&mut flags, nested(key, value));
+        }
+    }
+    flags
 }
 
 /// A table with a value at a dotted key.

@@ -17,16 +17,18 @@ use toml::{Table, Value};
 
 use crate::error::CommandError;
 use crate::recorded::{Recorded, Task, differences, table};
-use crate::run_args::{RunArgs, at};
+use crate::run_args::{PlaceArgs, at};
+use crate::shell::quoted;
 
 /// Settings that the state of a run depends on, so that going on with others would train something else.
-const FIXED: [&str; 10] = [
+const FIXED: [&str; 11] = [
     "method",
     "seed",
     "resolution",
     "budget",
     "cream",
     "elastic",
+    "select",
     "init",
     "train.batch",
     "train.optimizer",
@@ -64,7 +66,7 @@ impl Previous {
     /// # Errors
     /// If there is no such run, or it is one of another task, damaged, or in use.
     pub fn open<C: Serialize + DeserializeOwned>(
-        args: &RunArgs,
+        args: &PlaceArgs,
         task: Task,
     ) -> Result<Option<Self>, CommandError> {
         let path = args.out.as_deref().filter(|_| args.resume);
@@ -130,9 +132,15 @@ impl Previous {
             return Ok(());
         };
         let text = |config| at(config, &key).map_or("none".to_owned(), ToString::to_string);
+        let path = self.run.path();
+        let mend = if key.starts_with("select.") && Task::of(config) == Task::Search {
+            format!("choose again with creamery select {}", quoted(path))
+        } else {
+            "start a new run with another --out".to_owned()
+        };
         Err(CommandError::Usage(format!(
-            "`{}` was started with `{key}` {}, which cannot become {}: resume without changing it, or start a new run with another --out",
-            self.path().display(),
+            "`{}` was started with `{key}` {}, which cannot become {}: resume without changing it, or {mend}",
+            path.display(),
             text(&self.config),
             text(config),
         )))
@@ -140,7 +148,7 @@ impl Previous {
 }
 
 /// Where a run goes if the flags do not say: `runs/NAME-DATA-N`.
-pub(crate) fn path(args: &RunArgs, name: &str, set: &DataSet) -> PathBuf {
+pub(crate) fn path(args: &PlaceArgs, name: &str, set: &DataSet) -> PathBuf {
     args.out.clone().unwrap_or_else(|| {
         RunFolder::free_name(
             Path::new("runs"),

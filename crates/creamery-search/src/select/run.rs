@@ -145,13 +145,17 @@ pub(crate) fn conclude(
     stop: &AtomicBool,
 ) -> Result<Outcome<SearchResult>, TrainError> {
     let since = Instant::now();
-    let mut paths = Paths::new(source, name, settings)?;
     let selector = name.with(settings);
+    let of = selector.evaluations(pool);
+    if of == 0 {
+        return Err(none(pool).into());
+    }
+    let mut paths = Paths::new(source, name, settings)?;
     let mut recorded = Recorded {
         log: paths.log(source, run)?,
         inner: &mut paths,
         candidates: pool.whole(),
-        of: selector.evaluations(pool),
+        of,
         events,
         stop,
         asked: HashSet::new(),

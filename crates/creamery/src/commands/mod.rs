@@ -8,6 +8,8 @@ pub(crate) mod eval;
 pub(crate) mod rank;
 pub(crate) mod retrain;
 pub(crate) mod search;
+pub(crate) mod select;
+mod winner;
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +24,6 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::cli::Global;
 use crate::overview::exact;
-use crate::recorded::Task;
 
 /// Tells which files were left out of a data set.
 fn note_skipped(set: &DataSet, global: &Global) {
@@ -36,14 +37,15 @@ fn note_skipped(set: &DataSet, global: &Global) {
     }
 }
 
-/// The answer of a run that was stopped and can go on.
-fn stopped(task: Task, folder: &Path, step: u64) -> Answer {
-    let resume = task.resume_command(folder);
+/// The answer of a run that was stopped `when` and goes on with the command `resume`. `done` is a count with
+/// its name.
+fn stopped(folder: &Path, when: &str, done: (&str, u64), resume: &str) -> Answer {
+    let (name, count) = done;
     Answer {
-        text: format!("stopped before step {step}; everything is saved. To go on:\n  {resume}\n"),
+        text: format!("stopped {when}; everything is saved. To go on:\n  {resume}\n"),
         json: json!({
             "kind": "stopped",
-            "step": step,
+            name: count,
             "run": folder.display().to_string(),
             "resume": resume,
         }),

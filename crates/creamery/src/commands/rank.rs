@@ -10,12 +10,11 @@ use creamery_train::{Candidate, Layers, RetrainConfig, RetrainResult, RunData, R
 use creamery_view::chart::{Axis, Point, Scatter};
 use creamery_view::rounded_count;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use toml::{Table, Value};
 
 use crate::answer::Answer;
 use crate::cli::Global;
-use crate::commands::{retrain, with_run};
+use crate::commands::{retrain, stopped, with_run};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::overview::{Overview, table};
@@ -124,7 +123,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
             false => part.train(&path.architecture)?,
         };
         let Some(result) = result else {
-            return Ok(stopped(&ranking, index, &folder));
+            let when = format!("with {index} of {} paths trained", ranking.paths.len());
+            let resume = Task::Rank.resume_command(&folder);
+            return Ok(stopped(&folder, &when, ("trained", index as u64), &resume));
         };
         ranking.paths[index].alone = Some(result.top1);
         run.write_json("rank.json", &ranking)?;
@@ -322,22 +323,4 @@ fn answer(ranking: &Ranking, agreement: &Agreement, folder: &Path) -> Answer {
     }
     let text = format!("{}\n{overview}", table(&header, &[0], rows.collect()));
     Answer::done(text, with_run(ranking, folder))
-}
-
-fn stopped(ranking: &Ranking, trained: usize, folder: &Path) -> Answer {
-    let resume = Task::Rank.resume_command(folder);
-    let paths = ranking.paths.len();
-    Answer {
-        text: format!(
-            "stopped with {trained} of {paths} paths trained; everything is saved. To go on:\n  {resume}\n"
-        ),
-        json: json!({
-            "kind": "stopped",
-            "trained": trained,
-            "paths": paths,
-            "run": folder.display().to_string(),
-            "resume": resume,
-        }),
-        stopped: true,
-    }
 }

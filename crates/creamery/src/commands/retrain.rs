@@ -54,7 +54,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    let previous = Previous::open::<RetrainConfig>(&args.run, Task::Retrain)?;
+    let previous = Previous::open::<RetrainConfig>(&args.run.place, Task::Retrain)?;
     let found = args.architecture(previous.as_ref())?;
     let config = args.config(&found, previous.as_ref())?;
     config.check()?;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let inherited = args.inherited(&config, &found, previous.as_ref(), &data)?;
     let start = match previous {
         Some(previous) => Start::GoOn(previous.into()),
-        None => Start::New(run_folder::path(&args.run, "retrain", &data.set)),
+        None => Start::New(run_folder::path(&args.run.place, "retrain", &data.set)),
     };
     let candidate = Candidate {
         space: &found.space,
@@ -85,7 +85,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let (outcome, folder) = retrain_in(start, &config, &candidate, &data, global)?;
     match outcome {
         Outcome::Done(result) => answer(&result, &found, &folder),
-        Outcome::Stopped { step } => Ok(stopped(Task::Retrain, &folder, step)),
+        Outcome::Stopped { step } => {
+            let resume = Task::Retrain.resume_command(&folder);
+            let when = format!("before step {step}");
+            Ok(stopped(&folder, &when, ("step", step), &resume))
+        }
     }
 }
 
@@ -158,9 +162,9 @@ impl Args {
             ("init", self.init.clone().map(Value::String)),
         ]);
         if let Some(previous) = previous {
-            return Ok(self.run.resolve(previous.config.clone(), flags)?);
+            return Ok(self.run.place.resolve(previous.config.clone(), flags)?);
         }
-        let resolve = |defaults| self.run.resolve(defaults, flags.clone());
+        let resolve = |defaults| self.run.place.resolve(defaults, flags.clone());
         Ok(match &found.origin {
             Some(origin) => RetrainConfig::after_search(&found.space, &data_of(origin)?, resolve)?,
             None => resolve(RetrainConfig::defaults(&found.space))?,

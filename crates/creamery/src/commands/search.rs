@@ -1,25 +1,24 @@
 //! `creamery search`: trains a supernet and hands back its best network under a budget.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use creamery_data::DataSet;
 use creamery_search::{SearchConfig, SearchResult, search};
-use creamery_space::{Space, parse_count};
+use creamery_space::Space;
 use creamery_train::event::Events;
 use creamery_train::{Outcome, RunData};
-use creamery_view::{Progress, rounded_count};
+use creamery_view::Progress;
 use toml::{Table, Value};
 
 use crate::answer::Answer;
+use crate::budget_args::BudgetArgs;
 use crate::cli::Global;
-use crate::commands::{note_skipped, stopped, time, validated, with_run};
+use crate::commands::{note_skipped, stopped, winner};
 use crate::error::CommandError;
 use crate::interrupt;
-use crate::overview::{Overview, table};
 use crate::recorded::Task;
 use crate::run_args::RunArgs;
 use crate::run_folder::{self, Previous, Start};
-use crate::shell::quoted;
 
 const EXAMPLES: &str = "\
 Trains one supernet that holds every network of the space, lets the best ones teach the others, and
@@ -32,6 +31,8 @@ Examples:
       your images, a network for a phone
   creamery search --min-macs 1M --max-macs 8M --buckets 4
       a family of four networks from one run
+  creamery search --selector evolution
+      the winner from among all networks under the budget, instead of from the board
   creamery search --set train.lr=0.05 --set cream.matching=none
       other settings; those of a finished run are in its run.toml
   creamery search --resume --out runs/pets
@@ -47,21 +48,11 @@ pub(crate) struct Args {
     /// How to search: cream
     #[arg(long, value_name = "M")]
     method: Option<String>,
-    /// Most multiply-accumulates of the winner, such as 5M
-    #[arg(long, value_name = "COUNT", value_parser = count)]
-    max_macs: Option<String>,
-    /// Fewest multiply-accumulates
-    #[arg(long, value_name = "COUNT", value_parser = count)]
-    min_macs: Option<String>,
-    /// Most parameters, such as 300k
-    #[arg(long, value_name = "COUNT", value_parser = count)]
-    max_params: Option<String>,
-    /// Fewest parameters
-    #[arg(long, value_name = "COUNT", value_parser = count)]
-    min_params: Option<String>,
-    /// Ranges of MACs within the budget, each with a winner of its own
-    #[arg(long, value_name = "N")]
-    buckets: Option<u32>,
+    /// What chooses the winner: board, evolution, nsga2, random, reinforce [default: the method's own]
+    #[arg(long, value_name = "NAME")]
+    selector: Option<String>,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Pixels a side of the input [default: the space's nearest to the images]
     #[arg(long, value_name = "PX")]
     resolution: Option<u32>,
@@ -70,36 +61,55 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    let previous = Previous::open::<SearchConfig>(&args.run, Task::Search)?;
+    let previous = Previous::open::<SearchConfig>(&args.run.place, Task::Search)?;
     let (config, space) = args.settings(previous.as_ref())?;
     config.check()?;
     if let Some(previous) = &previous
         && let Some(result) = previous.unchanged_result::<SearchResult>(&config)?
     {
         global.note("this run is finished; its result:");
-        return answer(&result, &space, previous.path());
+        return winner::answer(&result, &space, previous.path());
     }
     let set = RunData::open(&config.data)?;
     note_skipped(&set, global);
     let start = match previous {
         Some(previous) => Start::GoOn(previous.into()),
-        None => Start::New(run_folder::path(&args.run, &config.method, &set)),
+        None => Start::New(run_folder::path(&args.run.place, &config.method, &set)),
     };
-    let (outcome, folder) = search_in(start, &config, &space, set, global)?;
+    let Searched {
+        outcome,
+        folder,
+        steps,
+    } = search_in(start, &config, &space, set, global)?;
     match outcome {
-        Outcome::Done(result) => answer(&result, &space, &folder),
-        Outcome::Stopped { step } => Ok(stopped(Task::Search, &folder, step)),
+        Outcome::Done(result) => winner::answer(&result, &space, &folder),
+        Outcome::Stopped { step } => {
+            let when = match step < steps {
+                true => format!("before step {step}"),
+                false => "while choosing the winner".to_owned(),
+            };
+            let resume = Task::Search.resume_command(&folder);
+            Ok(stopped(&folder, &when, ("step", step), &resume))
+        }
     }
 }
 
-/// Searches in a folder, which is returned with how it ended.
+/// How a search ended, and where.
+pub(crate) struct Searched {
+    pub outcome: Outcome<SearchResult>,
+    folder: PathBuf,
+    /// Steps of the whole training.
+    steps: u64,
+}
+
+/// Searches in a folder.
 pub(crate) fn search_in(
     start: Start,
     config: &SearchConfig,
     space: &Space,
     set: DataSet,
     global: &Global,
-) -> Result<(Outcome<SearchResult>, PathBuf), CommandError> {
+) -> Result<Searched, CommandError> {
     let resolution = config.resolution_on(space, &set);
     // A resolution that the space does not have is told before anything is written.
     space.smallest(resolution)?;
@@ -113,8 +123,11 @@ pub(crate) fn search_in(
     events.add(Progress::stderr(global.quiet));
     let outcome = search(config, space, &data, &place.run, &mut events, stop);
     drop(events);
-    let outcome = place.conclude(outcome.map_err(CommandError::from))?;
-    Ok((outcome, place.run.path().to_owned()))
+    Ok(Searched {
+        outcome: place.conclude(outcome.map_err(CommandError::from))?,
+        folder: place.run.path().to_owned(),
+        steps: (data.train.len() / config.train.batch) as u64 * config.train.epochs,
+    })
 }
 
 impl Args {
@@ -122,19 +135,18 @@ impl Args {
     /// recommends; and the space.
     fn settings(&self, previous: Option<&Previous>) -> Result<(SearchConfig, Space), CommandError> {
         let text = |text: &Option<String>| text.clone().map(Value::String);
-        let number = |number: Option<u32>| number.map(|n| Value::Integer(n.into()));
-        let flags = self.run.flags(vec![
+        let resolution = self.resolution.map(|px| Value::Integer(px.into()));
+        let own = [
             ("space", text(&self.space)),
             ("method", text(&self.method)),
-            ("budget.max_macs", text(&self.max_macs)),
-            ("budget.min_macs", text(&self.min_macs)),
-            ("budget.max_params", text(&self.max_params)),
-            ("budget.min_params", text(&self.min_params)),
-            ("budget.buckets", number(self.buckets)),
-            ("resolution", number(self.resolution)),
-        ]);
+            ("select.selector", text(&self.selector)),
+            ("resolution", resolution),
+        ];
+        let flags = self
+            .run
+            .flags(own.into_iter().chain(self.budget.flags()).collect());
         if let Some(previous) = previous {
-            let config: SearchConfig = self.run.resolve(previous.config.clone(), flags)?;
+            let config: SearchConfig = self.run.place.resolve(previous.config.clone(), flags)?;
             let before = previous.config.get("space").and_then(Value::as_str);
             let own = previous
                 .space
@@ -144,48 +156,12 @@ impl Args {
             return Ok((config, space));
         }
         // Any source may name the space, and the space has the last word of the defaults.
-        let named: SearchConfig = self.run.resolve(Table::new(), flags.clone())?;
+        let named: SearchConfig = self.run.place.resolve(Table::new(), flags.clone())?;
         let space = Space::resolve(&named.space)?;
-        let config = self.run.resolve(SearchConfig::defaults(&space), flags)?;
+        let config = self
+            .run
+            .place
+            .resolve(SearchConfig::defaults(&space), flags)?;
         Ok((config, space))
     }
-}
-
-/// A count in the form that configurations take, checked here so that the flag is named.
-fn count(text: &str) -> Result<String, creamery_space::CountError> {
-    parse_count(text).map(|count| count.to_string())
-}
-
-fn answer(result: &SearchResult, space: &Space, folder: &Path) -> Result<Answer, CommandError> {
-    let mut overview = Overview::default();
-    overview
-        .network(space, &result.architecture.architecture)?
-        .cost(&result.cost)
-        .row("validation", validated(&result.validation))
-        .row("time", time(&result.timing))
-        .row(
-            "weights",
-            folder.join(&result.weights).display().to_string(),
-        )
-        .row("result", folder.join("result.json").display().to_string());
-    let command = format!("creamery retrain {}", quoted(&folder.join("result.json")));
-    overview.row("next", &command);
-    let mut text = overview.to_string();
-    if !result.family.is_empty() {
-        let rows = result.family.iter().map(|member| {
-            vec![
-                member.bucket.to_string(),
-                rounded_count(member.cost.macs),
-                rounded_count(member.cost.params),
-                format!("{:.2}%", member.validation.top1),
-                member.architecture.architecture.to_string(),
-            ]
-        });
-        let header = ["bucket", "MACs", "params", "validation", "architecture"];
-        text = format!(
-            "{text}\nThe family; train a member with {command} --bucket N\n{}",
-            table(&header, &[4], rows.collect())
-        );
-    }
-    Ok(Answer::done(text, with_run(result, folder)))
 }

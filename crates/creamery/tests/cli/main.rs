@@ -8,4 +8,5 @@ mod bad_settings;
 mod bench;
 mod rank;
 mod resume;
+mod select;
 mod support;
