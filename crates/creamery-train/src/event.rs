@@ -121,6 +121,10 @@ pub enum Event {
         done: usize,
         /// Paths that will be evaluated at most.
         of: usize,
+        /// Whether an earlier process evaluated it. Not written: a resumed run's events read like those of one
+        /// that was never interrupted.
+        #[serde(skip)]
+        known: bool,
     },
     /// The state was saved.
     Checkpoint {

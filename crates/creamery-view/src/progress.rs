@@ -85,10 +85,12 @@ impl Observer for Progress {
     fn observe(&mut self, event: &Event) {
         match event {
             Event::Started { .. } => self.since = Instant::now(),
-            Event::Evaluated { done: 1, .. } => {
+            Event::Evaluated { done, known, .. } if *done == 1 || *known => {
                 self.since = Instant::now();
-                if let Shown::Bar(bar) = &self.shown {
-                    // The training has ended with it.
+                if let Shown::Bar(bar) = &self.shown
+                    && bar.is_finished()
+                {
+                    // It ended with the training.
                     bar.reset();
                 }
             }
@@ -271,6 +273,7 @@ mod tests {
             top1: 50.0,
             done: 1,
             of: 4,
+            known: false,
         });
         let Shown::Bar(bar) = &progress.shown else {
             panic!("it shows a bar")

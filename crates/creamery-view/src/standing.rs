@@ -28,6 +28,8 @@ pub(crate) struct Standing {
 struct Selection {
     done: usize,
     of: usize,
+    /// Evaluations of earlier processes.
+    known: usize,
 }
 
 impl Standing {
@@ -67,6 +69,7 @@ impl Standing {
                 top1,
                 done,
                 of,
+                known,
                 ..
             } => {
                 // What the board said of other images and weights is no measure of these.
@@ -75,7 +78,12 @@ impl Standing {
                     self.best = Some((*top1, cost.macs));
                 }
                 let (done, of) = (*done, *of);
-                self.selection = Some(Selection { done, of });
+                // They come before all others.
+                let known = match known {
+                    true => done,
+                    false => self.selection.map_or(0, |selection| selection.known),
+                };
+                self.selection = Some(Selection { done, of, known });
             }
             _ => {}
         }
@@ -89,7 +97,7 @@ impl Standing {
     /// How much is done and how much there is, in steps of the training or evaluations of the selection.
     pub fn part(&self) -> (u64, u64) {
         match self.selection {
-            Some(Selection { done, of }) => (done as u64, of as u64),
+            Some(Selection { done, of, .. }) => (done as u64, of as u64),
             None => (self.steps, self.all_steps()),
         }
     }
@@ -97,7 +105,7 @@ impl Standing {
     /// The line of an evaluation that completes a tenth of a selection; nothing for others, and for
     /// selections so short that each would.
     pub fn selection_line(&self, elapsed: Duration) -> Option<String> {
-        let Selection { done, of } = self.selection?;
+        let Selection { done, of, .. } = self.selection?;
         let tenths = |done: usize| done * 10 / of.max(1);
         let tenth = of > 10 && tenths(done) > tenths(done.saturating_sub(1));
         tenth.then(|| self.message(elapsed))
@@ -105,17 +113,11 @@ impl Standing {
 
     /// What stands beside the bar, `elapsed` after this process took the run up or began to select.
     pub fn message(&self, elapsed: Duration) -> String {
-        if let Some(Selection { done, of }) = self.selection {
-            let done = format!(
-                "evaluated {}/{}",
-                rounded_count(done as u64),
-                rounded_count(of as u64)
-            );
-            let more = [self.best(), self.left(elapsed)];
-            return std::iter::once(done)
-                .chain(more.into_iter().flatten())
-                .collect::<Vec<_>>()
-                .join("  ");
+        if let Some(Selection { done, of, .. }) = self.selection {
+            let mut parts = vec![format!("evaluated {done}/{of}")];
+            parts.extend(self.best());
+            parts.extend(self.left(elapsed));
+            return parts.join("  ");
         }
         let epoch = (self.steps / self.steps_per_epoch.max(1) + 1).min(self.epochs);
         let mut parts = vec![format!("epoch {epoch}/{}", self.epochs)];
@@ -156,7 +158,7 @@ impl Standing {
     fn left(&self, elapsed: Duration) -> Option<String> {
         let (steps, all) = self.part();
         let before = match self.selection {
-            Some(_) => 0,
+            Some(selection) => selection.known as u64,
             None => self.resumed_at,
         };
         let done = steps.checked_sub(before).filter(|&done| done > 0)?;
@@ -306,6 +308,7 @@ mod tests {
             top1,
             done,
             of: 50,
+            known: false,
         }
     }
 
@@ -324,6 +327,24 @@ mod tests {
             "evaluated 2/50  best 61.0% at 3M MACs  1m36s left"
         );
         assert_eq!(standing.selection_line(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn the_pace_of_a_selection_is_that_of_this_process() {
+        let mut events = vec![
+            evaluated(1, 61.0, 1),
+            evaluated(30, 60.0, 1),
+            evaluated(40, 60.0, 1),
+        ];
+        for event in &mut events[..2] {
+            let Event::Evaluated { known, .. } = event else {
+                unreachable!("these are evaluations")
+            };
+            *known = true;
+        }
+        let message = after(&events).message(Duration::from_secs(20));
+        assert_eq!(message, "evaluated 40/50  best 61.0% at 1 MACs  20s left");
+        assert!(!after(&events[..2]).message(Duration::ZERO).contains("left"));
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Evaluate for Recorded<'_> {
             top1,
             done: self.asked.len(),
             of: self.of,
+            known: known.is_some(),
         };
         self.events.emit(event).map_err(TrainError::from)?;
         Ok(top1)

@@ -14,7 +14,7 @@ use crate::cli::Global;
 use crate::commands::{note_skipped, stopped, winner};
 use crate::error::CommandError;
 use crate::interrupt;
-use crate::overview::plural;
+use crate::overview::{exact, plural};
 use crate::recorded::Task;
 use crate::run_args::{PlaceArgs, flags};
 use crate::run_folder::{Previous, Workplace};
@@ -85,12 +85,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     };
     let trained = Trained::open(&args.run, own)?;
     note_skipped(&trained.data.set, global);
+    let selector = config.select.selector(trained.board.is_some())?;
+    let (steps, budget) = (exact(trained.step), config.budget.budget());
+    global.note(&format!(
+        "select: {selector}, from a supernet of {steps} steps, paths that cost {budget}"
+    ));
     let place = match previous {
         Some(previous) => {
             Workplace::resumed(previous.go_on(&config, &trained.space, &trained.data.set)?)
         }
         None => {
-            let selector = config.select.selector(trained.board.is_some())?;
             let free = || RunFolder::free_name(&args.run, &format!("select-{selector}"));
             Workplace::create(&args.place.out.clone().unwrap_or_else(free), &config)?
         }
