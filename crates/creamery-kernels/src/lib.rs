@@ -3,7 +3,8 @@
 //! Most of the time of a small network goes into passes over memory, not into multiplications: a norm, an
 //! activation and a squeeze-excite each read and write all of a feature map. So the unit here is a whole
 //! operator: [`block`] (inverted residual, depthwise-separable), [`conv`] (a convolution with its norm and
-//! activation) and [`head`]. Feature maps are NHWC, weights lie as PyTorch has them, all of them `f32`.
+//! activation) and [`head`]. [`update`] is what follows a step's gradients. Feature maps are NHWC, weights lie
+//! as PyTorch has them, all of them `f32`.
 //!
 //! ```
 //! use creamery_kernels::conv::{self, ConvShape, ConvWeights};
@@ -73,6 +74,7 @@ mod product;
 mod shared;
 mod simd;
 mod team;
+pub mod update;
 
 pub use error::KernelError;
 pub use isa::{Isa, with_isa};

@@ -158,7 +158,7 @@ pub(crate) struct SharedNorm<'a> {
 
 impl<'a> SharedNorm<'a> {
     /// Sets the coefficients of a channel by its statistics.
-    fn set(&self, weights: &NormWeights<'_>, channel: usize, mean: f32, var: f32) {
+    pub(crate) fn set(&self, weights: &NormWeights<'_>, channel: usize, mean: f32, var: f32) {
         let root = 1.0 / (var + EPSILON).sqrt();
         let scale = weights.gamma[channel] * root;
         let values = [
@@ -267,6 +267,21 @@ impl<'a> SharedParts<'a> {
 
 /// Quantities of the statistics' [`Parts`]: the shift, and the sums of `x - shift` and its square.
 pub(crate) const MOMENTS: usize = 3;
+
+impl<'a> SharedParts<'a> {
+    /// Shift, sum and sum of squares of a part over blocks of channels, to write.
+    ///
+    /// # Safety
+    /// As for [`write`](Self::write).
+    pub(crate) unsafe fn moments(
+        &self,
+        part: usize,
+        blocks: &Range<usize>,
+    ) -> [&'a mut [f32]; MOMENTS] {
+        // SAFETY: the caller vouches for all three, which lie apart.
+        std::array::from_fn(|quantity| unsafe { self.write(part, quantity, blocks) })
+    }
+}
 
 /// Sets the channels of `blocks` by the moments of all parts, `counts` values each.
 ///

@@ -1,8 +1,11 @@
 //! Buffers that are used again.
 //!
 //! A training step needs the same sizes as the step before it. A [`Buffer`] goes back to a free list of
-//! the process when it is dropped, so that after the first steps none is allocated, and no page of
+//! the process when it is dropped, so that after the first steps few are allocated, and hardly a page of
 //! memory is touched for the first time, which costs more than the arithmetic on it.
+//!
+//! Paths of a supernet differ in their sizes. What is idle is let go before buffers in use and idle ones
+//! together outgrow what was once in use at the same time by more than a quarter.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
@@ -26,10 +29,62 @@ struct Idle(NonNull<f32>);
 // SAFETY: idle memory belongs to the free list alone, on whichever thread.
 unsafe impl Send for Idle {}
 
-/// Idle memory by size class.
-static FREE: Mutex<BTreeMap<usize, Vec<Idle>>> = Mutex::new(BTreeMap::new());
+/// Idle memory, and how much there is of it and of memory in use, in floats.
+struct Free {
+    /// By size class.
+    idle: BTreeMap<usize, Vec<Idle>>,
+    idle_size: usize,
+    used_size: usize,
+    /// The largest that `used_size` has been.
+    most_used: usize,
+}
 
-fn free() -> MutexGuard<'static, BTreeMap<usize, Vec<Idle>>> {
+static FREE: Mutex<Free> = Mutex::new(Free {
+    idle: BTreeMap::new(),
+    idle_size: 0,
+    used_size: 0,
+    most_used: 0,
+});
+
+impl Free {
+    /// Memory for a buffer of `class`, if some is idle: of that class or one of the next, at most half as large again.
+    fn take(&mut self, class: usize) -> Option<(NonNull<f32>, usize)> {
+        let fits = self.idle.range(class..=class + class / 2);
+        let found = *fits.map(|(found, _)| found).next()?;
+        let buffers = self.idle.get_mut(&found)?;
+        let idle = buffers.pop()?;
+        if buffers.is_empty() {
+            self.idle.remove(&found);
+        }
+        self.idle_size -= found;
+        self.note_use(found);
+        Some((idle.0, found))
+    }
+
+    fn note_use(&mut self, class: usize) {
+        self.used_size += class;
+        self.most_used = self.most_used.max(self.used_size);
+    }
+
+    /// Takes the largest idle buffers out, as many as there are too many.
+    fn surplus(&mut self) -> Vec<(Idle, usize)> {
+        let mut surplus = Vec::new();
+        while self.used_size + self.idle_size > self.most_used + self.most_used / 4 {
+            let Some(mut largest) = self.idle.last_entry() else {
+                break;
+            };
+            let class = *largest.key();
+            surplus.extend(largest.get_mut().pop().map(|idle| (idle, class)));
+            if largest.get().is_empty() {
+                largest.remove();
+            }
+            self.idle_size -= class;
+        }
+        surplus
+    }
+}
+
+fn free() -> MutexGuard<'static, Free> {
     // A panic elsewhere leaves the list as it was: no step of an update can panic half way.
     FREE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -74,10 +129,18 @@ fn allocate(class: usize) -> NonNull<f32> {
     memory.cast()
 }
 
+/// Gives memory of a size class back to the system.
+fn release((idle, class): (Idle, usize)) {
+    // SAFETY: the memory came from the allocator with this class's layout and nobody uses it.
+    unsafe { dealloc(idle.0.as_ptr().cast(), layout(class)) };
+}
+
 /// Floats from the pool, aligned to 64 bytes; a slice to whoever has it.
 pub(crate) struct Buffer {
     at: NonNull<f32>,
     len: usize,
+    /// The size class of the memory.
+    class: usize,
 }
 
 // SAFETY: a buffer owns its memory as a `Vec` does.
@@ -89,12 +152,17 @@ impl Buffer {
     /// `len` floats of whatever values were there before.
     pub(crate) fn stale(len: usize) -> Self {
         let class = class(len);
-        let idle = free().get_mut(&class).and_then(Vec::pop);
-        let at = match idle {
-            Some(idle) => idle.0,
-            None => allocate(class),
-        };
-        Self { at, len }
+        let idle = free().take(class);
+        let (at, class) = idle.unwrap_or_else(|| {
+            let surplus = {
+                let mut free = free();
+                free.note_use(class);
+                free.surplus()
+            };
+            surplus.into_iter().for_each(release);
+            (allocate(class), class)
+        });
+        Self { at, len, class }
     }
 
     /// `len` zeros.
@@ -115,10 +183,11 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        free()
-            .entry(class(self.len))
-            .or_default()
-            .push(Idle(self.at));
+        let mut free = free();
+        free.used_size -= self.class;
+        free.idle_size += self.class;
+        let idle = Idle(self.at);
+        free.idle.entry(self.class).or_default().push(idle);
     }
 }
 
@@ -153,14 +222,17 @@ impl std::fmt::Debug for Buffer {
 /// assert_eq!(creamery_kernels::release_idle_buffers(), 0);
 /// ```
 pub fn release_idle_buffers() -> usize {
-    let idle = std::mem::take(&mut *free());
+    let idle = {
+        let mut free = free();
+        free.idle_size = 0;
+        free.most_used = free.used_size;
+        std::mem::take(&mut free.idle)
+    };
     let mut bytes = 0;
     for (class, buffers) in idle {
-        let layout = layout(class);
         for buffer in buffers {
-            bytes += layout.size();
-            // SAFETY: the memory came from the allocator with this class's layout and nobody uses it.
-            unsafe { dealloc(buffer.0.as_ptr().cast(), layout) };
+            bytes += layout(class).size();
+            release((buffer, class));
         }
     }
     bytes
@@ -191,6 +263,32 @@ mod tests {
             assert!(size >= len && size <= len + len / 4 + 16, "{len} -> {size}");
             assert_eq!(class(size), size);
         }
+    }
+
+    /// What is idle never makes more than a quarter over what was once in use, the largest go first, and a
+    /// buffer is found that is a little too large.
+    #[test]
+    fn idle_memory_is_bounded() {
+        let mut free = Free {
+            idle: BTreeMap::new(),
+            idle_size: 0,
+            used_size: 0,
+            most_used: 0,
+        };
+        for class in [64, 128, 1024] {
+            free.note_use(class);
+            free.used_size -= class;
+            free.idle_size += class;
+            let idle = Idle(NonNull::dangling());
+            free.idle.entry(class).or_default().push(idle);
+        }
+        free.note_use(512);
+        let surplus: Vec<usize> = free.surplus().into_iter().map(|(_, class)| class).collect();
+        assert_eq!(surplus, [1024]);
+        assert_eq!((free.idle_size, free.most_used), (192, 1024));
+        assert!(free.take(96).is_some_and(|(_, class)| class == 128));
+        assert!(free.take(32).is_none(), "64 is more than half too large");
+        assert_eq!((free.idle_size, free.used_size), (64, 640));
     }
 
     #[test]

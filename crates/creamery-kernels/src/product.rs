@@ -9,7 +9,7 @@
 //! Not for large dense products: there is no blocking over k or over B's columns, because in these
 //! networks a panel of B (k by 48) fits into the second level of cache.
 
-use crate::isa::Kernel;
+use crate::isa::{Kernel, Proof};
 use crate::shared::View;
 use crate::simd::{LANES, Simd};
 
@@ -75,13 +75,13 @@ pub(crate) enum Start<'a> {
 }
 
 /// Sums over the rows of C, for each column (all padded to whole blocks).
-pub(crate) struct ColumnSums<'a> {
+struct ColumnSums<'a> {
     /// What is taken away from C before it is summed, so that squares do not cancel.
-    pub(crate) shift: &'a [f32],
+    shift: &'a [f32],
     /// Grows by the sums of `C - shift`.
-    pub(crate) sum: &'a mut [f32],
+    sum: &'a mut [f32],
     /// Grows by the sums of `(C - shift)^2`.
-    pub(crate) squares: &'a mut [f32],
+    squares: &'a mut [f32],
 }
 
 /// A product to carry out.
@@ -96,7 +96,7 @@ pub(crate) struct Product<'a> {
     pub(crate) b: Right<'a>,
     c: Target,
     pub(crate) start: Start<'a>,
-    pub(crate) sums: Option<ColumnSums<'a>>,
+    sums: Option<ColumnSums<'a>>,
 }
 
 impl<'a> Product<'a> {
@@ -161,16 +161,35 @@ impl<'a> Product<'a> {
         self
     }
 
-    /// The same product, its columns summed.
-    pub(crate) fn sums(mut self, sums: Option<ColumnSums<'a>>) -> Self {
-        if let Some(sums) = &sums {
-            let columns = self.n.next_multiple_of(LANES);
-            let covered = sums.shift.len() >= columns
-                && sums.sum.len() >= columns
-                && sums.squares.len() >= columns;
-            assert!(covered, "the sums cover the columns");
+    /// The same product, its columns summed into `[shift, sum, squares]`. Sums that begin take the first row
+    /// of C as their shift.
+    pub(crate) fn sums(
+        mut self,
+        isa: Proof,
+        [shift, sum, squares]: [&'a mut [f32]; 3],
+        begin: bool,
+    ) -> Self {
+        let columns = self.n.next_multiple_of(LANES);
+        let covered = [shift.len(), sum.len(), squares.len()]
+            .iter()
+            .all(|len| *len >= columns);
+        assert!(covered, "the sums cover the columns");
+        if begin {
+            let c = Target {
+                at: shift.as_mut_ptr(),
+                row: LANES,
+                block: LANES,
+                whole: true,
+            };
+            // SAFETY: `shift` has the columns of one row, in whole blocks, and is ours; nobody writes A and B, as
+            // was vouched for this product.
+            isa.run(unsafe { Product::new([1, self.n, self.k], self.a, self.b, c) });
         }
-        self.sums = sums;
+        self.sums = Some(ColumnSums {
+            shift,
+            sum,
+            squares,
+        });
         self
     }
 }
@@ -477,10 +496,11 @@ mod tests {
                     2 => Start::Bias(&bias),
                     _ => Start::Values(held[..].into()),
                 };
-                let sums = ColumnSums { shift: &shift, sum: &mut sum, squares: &mut squares };
+                let mut about = shift.clone();
+                let sums = [&mut about[..], &mut sum, &mut squares];
                 // SAFETY: `found` holds m rows of all blocks, and is ours.
-                let product = unsafe { Product::new([m, n, k], left, right, target) }.start(start).sums(Some(sums));
-                with_isa(isa, || isa::current().run(product));
+                let product = unsafe { Product::new([m, n, k], left, right, target) }.start(start);
+                with_isa(isa, || isa::current().run(product.sums(isa::current(), sums, false)));
                 for j in 0..n {
                     let (mut all, mut all_squares) = (0.0, 0.0);
                     for i in 0..m {

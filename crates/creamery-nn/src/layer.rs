@@ -1,9 +1,11 @@
 //! A layer as data: its slots (named, shaped parameters and batch norms) and the tensors in them.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use creamery_space::LayerSpec;
 
-use crate::init;
+use crate::{init, ops};
 
 /// What a parameter is, which decides its initialisation and whether weight decay touches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +166,8 @@ pub struct Layer {
     pub spec: LayerSpec,
     /// The parameters, in the order of [`slots`].
     pub params: Tensor<1>,
-    /// 1 where weight decay applies, 0 elsewhere; as long as `params`.
-    pub decay: Tensor<1>,
+    /// The ranges of `params` where weight decay applies, ascending and apart.
+    pub decaying: Vec<Range<usize>>,
     /// For each batch norm in turn its running mean and its unbiased running variance; `None` for layers
     /// without batch norm.
     pub running: Option<Tensor<1>>,
@@ -177,12 +179,14 @@ impl Layer {
     /// Each parameter has a random stream of its own, named after it, so the values do not depend on
     /// which other layers the network has.
     pub fn new(name: &str, spec: &LayerSpec, seed: u64, device: &Device) -> Self {
-        let (mut params, mut decay, mut running) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut params, mut decaying, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for slot in slots(spec) {
             let name = format!("{name}.{}", slot.name);
+            let start = params.len();
             params.extend(init::values(&slot, seed, &name));
-            let decays = if slot.kind.decays() { 1.0 } else { 0.0 };
-            decay.extend(std::iter::repeat_n(decays, slot.len()));
+            if slot.kind.decays() {
+                decaying.push(start..params.len());
+            }
             if slot.kind == ParamKind::NormScale {
                 running.extend(std::iter::repeat_n(0.0, slot.len()));
                 running.extend(std::iter::repeat_n(1.0, slot.len()));
@@ -192,7 +196,7 @@ impl Layer {
             name: name.to_owned(),
             spec: spec.clone(),
             params: flat(params, device),
-            decay: flat(decay, device),
+            decaying,
             running: (!running.is_empty()).then(|| flat(running, device)),
         }
     }
@@ -202,11 +206,39 @@ impl Layer {
         slots(&self.spec)
     }
 
+    /// The parameters, to be updated.
+    pub fn params_mut(&mut self) -> LayerParams<'_> {
+        LayerParams {
+            name: &self.name,
+            decaying: &self.decaying,
+            value: &mut self.params,
+        }
+    }
+
+    /// Moves the running statistics towards those of a batch, `seen`: `(1 - momentum) old + momentum new`,
+    /// variances unbiased, as PyTorch does.
+    pub fn absorb(&mut self, seen: Option<&Tensor<1>>, momentum: f64) {
+        if let (Some(running), Some(seen)) = (&mut self.running, seen) {
+            ops::blend(1.0 - momentum, running, momentum, seen);
+        }
+    }
+
     /// Name (`norm`, `norm1`, ..) and channels of each batch norm, in the order in which they lie in
     /// `running`.
     pub fn norms(&self) -> Vec<(&'static str, usize)> {
         norms(&self.spec)
     }
+}
+
+/// The parameters of one layer, to be updated.
+#[derive(Debug)]
+pub struct LayerParams<'a> {
+    /// Name of the layer, such as `stages.1.0.3`.
+    pub name: &'a str,
+    /// The ranges where weight decay applies, ascending and apart.
+    pub decaying: &'a [Range<usize>],
+    /// All values, flat.
+    pub value: &'a mut Tensor<1>,
 }
 
 /// Name and channels of each batch norm of a layer.

@@ -35,17 +35,6 @@ impl Output {
     }
 }
 
-/// The parameters of one layer, to be updated.
-#[derive(Debug)]
-pub struct LayerParams<'a> {
-    /// Name of the layer, such as `stages.1.0.3`.
-    pub name: &'a str,
-    /// 1 where weight decay applies, 0 elsewhere.
-    pub decay: &'a Tensor<1>,
-    /// All values, flat.
-    pub value: &'a mut Tensor<1>,
-}
-
 /// A network whose parameters are leaves of a gradient graph.
 #[derive(Debug)]
 pub struct Tracked {
@@ -174,23 +163,9 @@ impl Subnet {
         Tracked { net }
     }
 
-    /// The parameters, layer by layer.
-    pub fn params_mut(&mut self) -> impl Iterator<Item = LayerParams<'_>> {
-        self.layers.iter_mut().map(|layer| LayerParams {
-            name: &layer.name,
-            decay: &layer.decay,
-            value: &mut layer.params,
-        })
-    }
-
-    /// Moves the running statistics towards those of a batch: `(1 - momentum) old + momentum new`,
-    /// variances unbiased, as PyTorch does.
-    pub fn absorb(&mut self, stats: &[Option<Tensor<1>>], momentum: f64) {
-        for (layer, seen) in self.layers.iter_mut().zip(stats) {
-            if let (Some(running), Some(seen)) = (&mut layer.running, seen) {
-                *running = running.clone() * (1.0 - momentum) + seen.clone() * momentum;
-            }
-        }
+    /// The layers, in order, to be updated.
+    pub fn layers_mut(&mut self) -> impl Iterator<Item = &mut Layer> {
+        self.layers.iter_mut()
     }
 
     /// Replaces the running statistics by the average of those of `batches`, as the weights are now.
@@ -228,14 +203,12 @@ impl Subnet {
         Ok(())
     }
 
-    /// Replaces every weight and running statistic by `f` of its own and the one of `other`, a network
-    /// of the same architecture.
-    pub fn zip_with(&mut self, other: &Subnet, f: impl Fn(Tensor<1>, Tensor<1>) -> Tensor<1>) {
+    /// Moves every weight and running statistic towards those of `other`, a network of the same
+    /// architecture: `decay own + (1 - decay) other`.
+    pub fn average_in(&mut self, other: &Subnet, decay: f64) {
         for (own, other) in self.layers.iter_mut().zip(&other.layers) {
-            own.params = f(own.params.clone(), other.params.clone());
-            if let (Some(running), Some(other)) = (&mut own.running, &other.running) {
-                *running = f(running.clone(), other.clone());
-            }
+            ops::blend(decay, &mut own.params, 1.0 - decay, &other.params);
+            own.absorb(other.running.as_ref(), 1.0 - decay);
         }
     }
 

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use burn::tensor::Device;
 use creamery_space::{Architecture, Space};
 
@@ -106,13 +108,30 @@ impl SuperNet {
     /// # Errors
     /// If the subnet is not a path of this space.
     pub fn put(&mut self, path: Subnet) -> Result<(), NnError> {
-        let specs = self
-            .space
-            .layers(&path.architecture, self.in_channels, self.classes)?;
-        for (spec, layer) in specs.iter().zip(path.layers()) {
-            *self.layer_mut(spec) = layer.clone();
+        let own = self.layers_mut(&path.architecture)?;
+        for (own, layer) in own.into_iter().zip(path.layers()) {
+            *own = layer.clone();
         }
         Ok(())
+    }
+
+    /// The supernet's own layers of one path, in order, to be updated where they are.
+    ///
+    /// # Errors
+    /// If the architecture is not one of the space.
+    pub fn layers_mut(&mut self, architecture: &Architecture) -> Result<Vec<&mut Layer>, NnError> {
+        let layers = self
+            .space
+            .layers(architecture, self.in_channels, self.classes)?;
+        let places: HashMap<String, usize> = layers.iter().map(layer_name).zip(0..).collect();
+        let mut chosen: Vec<(usize, &mut Layer)> = self
+            .shared
+            .iter_mut()
+            .chain(self.candidates.iter_mut().flatten().flatten())
+            .filter_map(|layer| Some((*places.get(&layer.name)?, layer)))
+            .collect();
+        chosen.sort_unstable_by_key(|(place, _)| *place);
+        Ok(chosen.into_iter().map(|(_, layer)| layer).collect())
     }
 
     fn layer(&self, layer: &creamery_space::Layer) -> &Layer {
@@ -122,19 +141,6 @@ impl SuperNet {
                 let name = layer_name(layer);
                 self.shared
                     .iter()
-                    .find(|shared| shared.name == name)
-                    .expect("every architecture has the same common layers")
-            }
-        }
-    }
-
-    fn layer_mut(&mut self, layer: &creamery_space::Layer) -> &mut Layer {
-        match layer.choice {
-            Some((stage, block, op)) => &mut self.candidates[stage][block][op],
-            None => {
-                let name = layer_name(layer);
-                self.shared
-                    .iter_mut()
                     .find(|shared| shared.name == name)
                     .expect("every architecture has the same common layers")
             }

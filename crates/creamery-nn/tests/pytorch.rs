@@ -61,7 +61,9 @@ fn check_step(device: &Device) {
         }
     }
 
-    net.absorb(&output.stats, fixture.number("norm_momentum"));
+    for (layer, seen) in net.layers_mut().zip(&output.stats) {
+        layer.absorb(seen.as_ref(), fixture.number("norm_momentum"));
+    }
     let state = net.state();
     for expected in fixture.under("after") {
         let found = state.iter().find(|t| t.name == expected.name).unwrap();

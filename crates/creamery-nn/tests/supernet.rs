@@ -28,8 +28,8 @@ fn check_put(device: &Device) {
     let mut path = supernet
         .path(&architecture(vec![vec![0, 3], vec![5], vec![1, -1]]))
         .unwrap();
-    for param in path.params_mut() {
-        *param.value = param.value.clone() + 1.0;
+    for layer in path.layers_mut() {
+        layer.params = layer.params.clone() + 1.0;
     }
     assert_eq!(
         supernet.state(),

@@ -18,15 +18,35 @@ struct Held {
     labels: Vec<usize>,
 }
 
-/// Calibrates and scores paths, and knows the anchor images.
+/// The images on which paths are compared, and what is compared of them.
+#[derive(Clone, Debug)]
+pub struct Anchors {
+    /// `[n, height, width, channels]`.
+    pub images: Tensor<4>,
+    /// Softmax outputs or pooled features.
+    pub match_on: MatchOn,
+}
+
+impl Anchors {
+    /// phi: what the path says of the anchors, with their own batch statistics, flat. No running
+    /// statistics are touched.
+    pub fn phi(&self, path: &Subnet) -> Vec<f32> {
+        let output = path.forward(self.images.clone(), Norm::Batch);
+        let phi = match self.match_on {
+            MatchOn::Logits => softmax(output.logits, 1),
+            MatchOn::Features => output.features(),
+        };
+        phi.into_data().try_into_vec().expect("networks are f32")
+    }
+}
+
+/// Calibrates and scores paths, and knows the anchors.
 pub struct Judge {
     /// Training images, without augmentation, for batch-norm calibration.
     calibration: Vec<Tensor<4>>,
     /// Held-out images that confirm a path.
     confirm: Vec<Held>,
-    /// Held-out images that every phi is computed on.
-    anchors: Tensor<4>,
-    match_on: MatchOn,
+    anchors: Anchors,
     validation: Split,
     pipeline: Pipeline,
     batch: usize,
@@ -72,8 +92,10 @@ impl Judge {
         Ok(Self {
             calibration: load(calibration)?.into_iter().map(|h| h.images).collect(),
             confirm: load(confirm)?,
-            anchors: Tensor::cat(anchors, 0),
-            match_on: settings.match_on,
+            anchors: Anchors {
+                images: Tensor::cat(anchors, 0),
+                match_on: settings.match_on,
+            },
             validation: validation.clone(),
             pipeline: data.pipeline.clone(),
             batch,
@@ -122,15 +144,9 @@ impl Judge {
         Ok((accuracy, path))
     }
 
-    /// phi: what the path says of the anchors, with their own batch statistics, flat. No running
-    /// statistics are touched.
+    /// phi of a path: see [`Anchors::phi`].
     pub fn phi(&self, path: &Subnet) -> Vec<f32> {
-        let output = path.forward(self.anchors.clone(), Norm::Batch);
-        let phi = match self.match_on {
-            MatchOn::Logits => softmax(output.logits, 1),
-            MatchOn::Features => output.features(),
-        };
-        phi.into_data().try_into_vec().expect("networks are f32")
+        self.anchors.phi(path)
     }
 
     /// A batch of held-out images for the `n`-th lesson of the meta network, in turn.

@@ -1,7 +1,7 @@
 //! The meta network, which learns whom to learn from.
 
 use burn::tensor::Tensor;
-use creamery_nn::{Norm, Subnet, loss};
+use creamery_nn::{Norm, Subnet, loss, ops};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -136,8 +136,8 @@ pub fn rho_gradient(
     let change = tracked.gradients(&scalar);
 
     let mut inner = path.clone();
-    for (param, g) in inner.params_mut().zip(gradient) {
-        *param.value = param.value.clone() - g.clone() * xi;
+    for (layer, g) in inner.layers_mut().zip(gradient) {
+        ops::blend(1.0, &mut layer.params, -xi, g);
     }
     let tracked = inner.tracked();
     let logits = tracked
@@ -148,16 +148,8 @@ pub fn rho_gradient(
     let value = f64::from(loss.clone().into_scalar::<f32>());
     let outer = tracked.gradients(&loss);
 
-    let products = outer
-        .into_iter()
-        .zip(change)
-        .map(|(a, b)| (a * b).sum())
-        .collect();
-    let products: Vec<f32> = Tensor::cat(products, 0)
-        .into_data()
-        .try_into_vec()
-        .expect("gradients are f32");
-    let inner_product: f64 = products.iter().map(|p| f64::from(*p)).sum();
+    let pairs: Vec<_> = outer.iter().zip(&change).collect();
+    let inner_product = ops::dot(&pairs);
     RhoGradient {
         loss: value,
         d_rho: -xi / 2.0 * inner_product,

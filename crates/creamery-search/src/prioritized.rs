@@ -1,8 +1,9 @@
 //! The strategy of Cream: one random path a step, taught by the prioritized paths.
 
-use burn::tensor::activation::softmax;
+use std::rc::Rc;
+
 use creamery_data::Batch;
-use creamery_nn::{Norm, Subnet, loss};
+use creamery_nn::{Subnet, loss};
 use creamery_space::{Architecture, Sampler};
 use creamery_train::engine::{Position, StepReport};
 use creamery_train::event::{BoardRow, Event, Events, Teacher};
@@ -12,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::board::{Board, Entry};
 use crate::config::CreamSettings;
+use crate::judge::Judge;
 use crate::matching::{Matching, choose};
-use crate::meta::{MetaNetwork, distillation_loss, rho_gradient};
+use crate::meta::{MetaNetwork, rho_gradient};
 use crate::strategy::Strategy;
 use crate::trainer::Trainer;
 
@@ -25,6 +27,7 @@ const USUAL_STEPS: u64 = 16;
 /// Prioritized paths, as "Cream of the Crop" has them.
 pub struct Prioritized {
     settings: CreamSettings,
+    judge: Rc<Judge>,
     /// One for each bucket of the budget.
     samplers: Vec<Sampler>,
     state: State,
@@ -67,7 +70,7 @@ impl Usual {
 
 impl Prioritized {
     /// Starts with empty boards, one for each sampler.
-    pub fn new(settings: &CreamSettings, samplers: Vec<Sampler>) -> Self {
+    pub fn new(settings: &CreamSettings, samplers: Vec<Sampler>, judge: Rc<Judge>) -> Self {
         let board = Board::new(settings.board, settings.margin);
         let state = State {
             boards: vec![board; samplers.len()],
@@ -78,6 +81,7 @@ impl Prioritized {
         };
         Self {
             settings: settings.clone(),
+            judge,
             samplers,
             state,
         }
@@ -123,7 +127,7 @@ impl Prioritized {
             return None;
         }
         let phi = match matching.needs_phi() {
-            true => trainer.judge.phi(path),
+            true => self.judge.phi(path),
             false => Vec::new(),
         };
         let meta = self.meta(&phi, trainer.seed()).clone();
@@ -159,9 +163,7 @@ impl Prioritized {
             return Ok(());
         };
         let entry = self.state.boards[bucket].entry_mut(index);
-        entry.phi = trainer
-            .judge
-            .phi(&trainer.supernet.path(&entry.architecture)?);
+        entry.phi = self.judge.phi(&trainer.supernet.path(&entry.architecture)?);
         entry.phi_step = step;
         Ok(())
     }
@@ -180,9 +182,9 @@ impl Prioritized {
         let path = trainer.supernet.path(&architecture)?;
         let entry = Entry {
             cost: trainer.cost(&architecture)?,
-            score: trainer.judge.confirm(path.clone())?,
+            score: self.judge.confirm(path.clone())?,
             phi: match self.settings.matching.needs_phi() {
-                true => trainer.judge.phi(&path),
+                true => self.judge.phi(&path),
                 false => Vec::new(),
             },
             architecture,
@@ -220,39 +222,28 @@ impl Strategy for Prioritized {
         let matched = self.match_teacher(at, bucket, &architecture, &path, trainer);
 
         let examples = trainer.examples(batch);
-        let teacher = match &matched {
-            None => None,
+        let guidance = match &matched {
             Some(matched) => {
                 let teacher = trainer.supernet.path(&matched.architecture)?;
-                let output = teacher.forward(examples.images.clone(), Norm::Batch);
-                Some(softmax(output.logits, 1))
+                Some(trainer.guidance(&teacher, &examples, matched.rho))
             }
+            None => None,
         };
-        let pass = trainer.forward(&path, examples.images.clone());
-        let logits = pass.output.logits.clone();
-        let correct = loss::correct(&logits, &batch.labels, 1);
-        let loss = match (&matched, &teacher) {
-            (Some(matched), Some(teacher)) => distillation_loss(
-                logits,
-                examples.targets.clone(),
-                teacher.clone(),
-                matched.rho,
-            ),
-            _ => loss::cross_entropy(logits, examples.targets.clone()),
-        };
+        let pass = trainer.forward(&path, &examples, guidance.as_ref());
+        let correct = loss::correct(&pass.output.logits, &batch.labels, 1);
         let stats = pass.output.stats.clone();
-        let (value, gradients) = trainer.gradients(pass, &loss, step)?;
+        let (value, gradients) = trainer.gradients(pass, step)?;
 
         self.state.since_lesson += 1;
-        if let (Some(matched), Some(teacher)) = (&matched, teacher)
+        if let (Some(matched), Some(guidance)) = (&matched, guidance)
             && self.settings.matching == Matching::Meta
             && self.state.since_lesson >= self.settings.tau
         {
-            let lesson = trainer
+            let lesson = self
                 .judge
                 .lesson(self.state.lessons, trainer.supernet.classes());
             let lr = trainer.lr(step);
-            let learned = rho_gradient(&path, &gradients, &examples, teacher, &lesson, lr);
+            let learned = rho_gradient(&path, &gradients, &examples, guidance.targets, &lesson, lr);
             let lr_meta = self.settings.meta_lr;
             let meta = self.meta(&matched.phi, trainer.seed());
             let gradient =
@@ -304,17 +295,14 @@ impl Strategy for Prioritized {
         events: &mut Events,
     ) -> Result<(), TrainError> {
         for board in &mut self.state.boards {
-            board.rescore(|architecture| {
-                trainer.judge.confirm(trainer.supernet.path(architecture)?)
-            })?;
+            board
+                .rescore(|architecture| self.judge.confirm(trainer.supernet.path(architecture)?))?;
         }
         if self.settings.matching.needs_phi() {
             for bucket in 0..self.state.boards.len() {
                 for index in 0..self.state.boards[bucket].entries().len() {
                     let entry = self.state.boards[bucket].entry_mut(index);
-                    entry.phi = trainer
-                        .judge
-                        .phi(&trainer.supernet.path(&entry.architecture)?);
+                    entry.phi = self.judge.phi(&trainer.supernet.path(&entry.architecture)?);
                     entry.phi_step = at.step;
                 }
             }

@@ -1,6 +1,7 @@
 //! The whole search: supernet, strategy, selector, result.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use creamery_data::Batch;
@@ -45,7 +46,7 @@ pub fn search(
     let input = ModelInput::of(data);
     let classes = input.classes.len();
     let supernet = SuperNet::new(space, input.channels, classes, config.seed, &device)?;
-    let judge = Judge::new(
+    let judge = Rc::new(Judge::new(
         data,
         validation,
         &config.cream,
@@ -53,18 +54,13 @@ pub fn search(
         config.data.workers,
         config.seed,
         &device,
-    )?;
-    let plan = Plan {
-        train: data.train.clone(),
-        validation_images: data.validation_images(),
-        test_images: data.set.test.len(),
-        pipeline: data.pipeline.clone(),
-        epochs: config.train.epochs,
-        batch: config.train.batch,
-        seed: config.seed,
-        workers: config.data.workers,
-        checkpoint_every: config.train.checkpoint_every(),
-        identity: Identity(BTreeMap::from([
+    )?);
+    let plan = Plan::new(
+        data,
+        &config.data,
+        &config.train,
+        config.seed,
+        Identity(BTreeMap::from([
             ("task".into(), "search".into()),
             ("method".into(), config.method.clone()),
             ("space".into(), space.fingerprint()),
@@ -75,11 +71,11 @@ pub fn search(
             ("budget".into(), config.budget.budget().to_string()),
             ("buckets".into(), config.budget.buckets.to_string()),
         ])),
-    };
+    );
     let schedule = config.train.schedule(plan.steps_per_epoch());
     let mut task = SearchTask {
-        trainer: Trainer::new(supernet, judge, &config.train, schedule, config.seed),
-        strategy: Box::new(Prioritized::new(&config.cream, samplers)),
+        trainer: Trainer::new(supernet, &config.train, schedule, config.seed),
+        strategy: Box::new(Prioritized::new(&config.cream, samplers, Rc::clone(&judge))),
         run,
     };
     let timing = match engine::train(&mut task, &plan, run, events, stop)? {
@@ -87,7 +83,8 @@ pub fn search(
         Ended::Stopped { step } => return Ok(Outcome::Stopped { step }),
     };
 
-    let winners = BoardSelector.select(task.strategy.as_ref(), &task.trainer, events)?;
+    let mut selector = BoardSelector { judge };
+    let winners = selector.select(task.strategy.as_ref(), &task.trainer, events)?;
     let best = winners
         .iter()
         .max_by(|a, b| {
@@ -106,12 +103,8 @@ pub fn search(
             ),
         })?;
     }
-    let (_, net) = task
-        .trainer
-        .judge
-        .validate(task.trainer.supernet.path(&best.architecture)?)?;
     let model = Model {
-        net,
+        net: best.net.clone(),
         space: space.clone(),
         input,
     };

@@ -1,14 +1,19 @@
 //! The selector of Cream: the prioritized paths themselves.
 
+use std::rc::Rc;
+
 use creamery_train::TrainError;
 use creamery_train::event::Events;
 
+use crate::judge::Judge;
 use crate::strategy::{Selector, Strategy, Winner};
 use crate::trainer::Trainer;
 
 /// Scores every path on the boards on the whole validation split; the best of each bucket wins.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BoardSelector;
+pub struct BoardSelector {
+    /// Scores the paths.
+    pub judge: Rc<Judge>,
+}
 
 impl Selector for BoardSelector {
     fn select(
@@ -20,11 +25,12 @@ impl Selector for BoardSelector {
         let mut winners: Vec<Winner> = Vec::new();
         for row in strategy.board() {
             let path = trainer.supernet.path(&row.architecture)?;
-            let (validation, _) = trainer.judge.validate(path)?;
+            let (validation, net) = self.judge.validate(path)?;
             let candidate = Winner {
                 architecture: row.architecture,
                 cost: row.cost,
                 validation,
+                net,
                 bucket: row.bucket,
             };
             match winners.iter_mut().find(|w| w.bucket == candidate.bucket) {

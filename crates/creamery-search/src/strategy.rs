@@ -1,6 +1,7 @@
 //! The two halves of a method: how a supernet is trained, and how its winner is chosen.
 
 use creamery_data::Batch;
+use creamery_nn::Subnet;
 use creamery_space::{Architecture, Cost};
 use creamery_train::engine::{Position, StepReport};
 use creamery_train::event::{Accuracy, BoardRow, Events};
@@ -47,7 +48,7 @@ pub trait Strategy {
 }
 
 /// A path that a selector chose.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Winner {
     /// The path.
     pub architecture: Architecture,
@@ -55,6 +56,8 @@ pub struct Winner {
     pub cost: Cost,
     /// Its accuracy on the whole validation split, batch norms calibrated.
     pub validation: Accuracy,
+    /// The path with its weights and calibrated batch norms.
+    pub net: Subnet,
     /// The bucket of the budget that it wins.
     pub bucket: usize,
 }

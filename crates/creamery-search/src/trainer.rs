@@ -1,30 +1,38 @@
 //! What every strategy needs to train a supernet.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use creamery_data::Batch;
 use creamery_nn::{Norm, Output, Subnet, SuperNet, Tracked, loss};
 use creamery_space::{Architecture, Cost};
-use creamery_train::optim::{Optimizer, clip_global_norm};
+use creamery_train::optim::{Optimizer, Update};
 use creamery_train::{Checkpoint, Schedule, TrainError, TrainSettings, finite, images};
 
-use crate::judge::Judge;
-use crate::meta::Examples;
+use crate::meta::{Examples, distillation_loss};
 
-/// The supernet, its optimizer and the images that judge its paths.
+/// The supernet and its optimizer.
 pub struct Trainer {
     /// The supernet.
     pub supernet: SuperNet,
-    /// Judges paths.
-    pub judge: Judge,
     optimizer: Optimizer,
     settings: TrainSettings,
     schedule: Schedule,
     seed: u64,
 }
 
+/// What a teacher says of a batch, and how much it counts.
+#[derive(Clone, Debug)]
+pub struct Guidance {
+    /// The teacher's softmax outputs, `[n, classes]`.
+    pub targets: Tensor<2>,
+    /// Its weight, in (0, 1).
+    pub rho: f64,
+}
+
 /// Forward pass of a path on a training batch, before its backward pass.
 pub struct Pass {
     tracked: Tracked,
+    loss: Tensor<1>,
     /// Logits and statistics.
     pub output: Output,
 }
@@ -33,14 +41,12 @@ impl Trainer {
     /// A trainer at the start of a run.
     pub fn new(
         supernet: SuperNet,
-        judge: Judge,
         settings: &TrainSettings,
         schedule: Schedule,
         seed: u64,
     ) -> Self {
         Self {
             supernet,
-            judge,
             optimizer: Optimizer::new(settings.optimizer()),
             settings: settings.clone(),
             schedule,
@@ -88,29 +94,45 @@ impl Trainer {
         }
     }
 
-    /// Runs a path forward with gradients.
-    pub fn forward(&self, path: &Subnet, images: Tensor<4>) -> Pass {
-        let tracked = path.tracked();
-        let output = tracked.net().forward(images, Norm::Batch);
-        Pass { tracked, output }
+    /// Asks a teacher about a batch, without gradients.
+    pub fn guidance(&self, teacher: &Subnet, examples: &Examples, rho: f64) -> Guidance {
+        let output = teacher.forward(examples.images.clone(), Norm::Batch);
+        Guidance {
+            targets: softmax(output.logits, 1),
+            rho,
+        }
     }
 
-    /// Gradients of a loss of this pass, and what the pass saw. Stops if the loss is not finite.
+    /// Runs a path forward with gradients, to the loss against the labels and what a teacher says.
+    pub fn forward(&self, path: &Subnet, examples: &Examples, guidance: Option<&Guidance>) -> Pass {
+        let tracked = path.tracked();
+        let output = tracked.net().forward(examples.images.clone(), Norm::Batch);
+        let (logits, targets) = (output.logits.clone(), examples.targets.clone());
+        let loss = match guidance {
+            Some(Guidance {
+                targets: teacher,
+                rho,
+            }) => distillation_loss(logits, targets, teacher.clone(), *rho),
+            None => loss::cross_entropy(logits, targets),
+        };
+        Pass {
+            tracked,
+            loss,
+            output,
+        }
+    }
+
+    /// The loss of a pass and its gradients. Stops if the loss is not finite.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`].
-    pub fn gradients(
-        &self,
-        pass: Pass,
-        loss: &Tensor<1>,
-        step: u64,
-    ) -> Result<(f64, Vec<Tensor<1>>), TrainError> {
-        let value = f64::from(loss.clone().into_scalar::<f32>());
+    pub fn gradients(&self, pass: Pass, step: u64) -> Result<(f64, Vec<Tensor<1>>), TrainError> {
+        let value = f64::from(pass.loss.clone().into_scalar::<f32>());
         finite("loss", value, step, self.lr(step))?;
-        Ok((value, pass.tracked.gradients(loss)))
+        Ok((value, pass.tracked.gradients(&pass.loss)))
     }
 
-    /// Updates the layers of a path, its running statistics included, and puts it back.
+    /// Updates the supernet's layers of a path, running statistics included.
     ///
     /// Returns the gradient's global norm before clipping.
     ///
@@ -118,22 +140,22 @@ impl Trainer {
     /// [`TrainError::NotFinite`]; the supernet is then unchanged.
     pub fn update(
         &mut self,
-        mut path: Subnet,
-        mut gradients: Vec<Tensor<1>>,
+        path: Subnet,
+        gradients: Vec<Tensor<1>>,
         stats: &[Option<Tensor<1>>],
         step: u64,
     ) -> Result<f64, TrainError> {
-        let lr = self.lr(step);
-        let max = match self.settings.clip_norm {
-            0.0 => f64::INFINITY,
-            max => max,
+        let update = Update {
+            gradients,
+            stats,
+            step,
+            lr: self.lr(step),
         };
-        let norm = clip_global_norm(&mut gradients, max);
-        finite("gradient norm", norm, step, lr)?;
-        self.optimizer.step(path.params_mut(), gradients, lr);
-        path.absorb(stats, self.settings.norm_momentum);
-        self.supernet.put(path)?;
-        Ok(norm)
+        // The path shares the weights; without it they are updated in place.
+        let architecture = path.architecture.clone();
+        drop(path);
+        let layers = self.supernet.layers_mut(&architecture)?;
+        update.apply(layers, &mut self.optimizer, &self.settings)
     }
 
     /// Adds supernet and optimizer to a checkpoint.

@@ -148,8 +148,8 @@ fn the_derivative_in_rho_is_that_of_central_differences() {
     let held_out = |rho: f64| {
         let mut inner = case.student.clone();
         let (_, gradient) = gradient(&case, rho);
-        for (layer, g) in inner.params_mut().zip(gradient) {
-            *layer.value = layer.value.clone() - g * xi;
+        for (layer, g) in inner.layers_mut().zip(gradient) {
+            layer.params = layer.params.clone() - g * xi;
         }
         let logits = inner
             .forward(case.held_out.images.clone(), Norm::Batch)

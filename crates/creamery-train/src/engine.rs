@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Accuracy, Event, Events, Images, Teacher};
 use crate::run::MetricsFile;
-use crate::{Checkpoint, CheckpointError, Identity, RunFolder, TrainError};
+use crate::{
+    Checkpoint, CheckpointError, DataSettings, Identity, RunData, RunFolder, TrainError,
+    TrainSettings,
+};
 
 /// What is trained: a supernet by a strategy, or a single network.
 ///
@@ -104,6 +107,28 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan of a run on `data`, which was opened by the settings `source`.
+    pub fn new(
+        data: &RunData,
+        source: &DataSettings,
+        train: &TrainSettings,
+        seed: u64,
+        identity: Identity,
+    ) -> Self {
+        Self {
+            train: data.train.clone(),
+            validation_images: data.validation_images(),
+            test_images: data.set.test.len(),
+            pipeline: data.pipeline.clone(),
+            epochs: train.epochs,
+            batch: train.batch,
+            seed,
+            workers: source.workers,
+            checkpoint_every: train.checkpoint_every(),
+            identity,
+        }
+    }
+
     /// Steps of one epoch; what does not fill a batch is left out of it.
     pub fn steps_per_epoch(&self) -> u64 {
         (self.train.len() / self.batch.max(1)) as u64

@@ -15,7 +15,7 @@ use crate::engine::{self, Ended, Plan, Position, StepReport, Task, Timing};
 use crate::eval::{evaluate, images};
 use crate::event::{Accuracy, Events};
 use crate::model::{Model, ModelInput};
-use crate::optim::{Ema, Optimizer, clip_global_norm};
+use crate::optim::{Ema, Optimizer, Update};
 use crate::settings::{DataSettings, TrainSettings};
 use crate::{Checkpoint, ConfigError, Identity, RunData, RunFolder, Schedule, TrainError};
 
@@ -214,24 +214,20 @@ pub fn retrain(
     let cost = space
         .cost(architecture, input.channels, input.classes.len())
         .map_err(creamery_nn::NnError::from)?;
-    let plan = Plan {
-        train: data.train.clone(),
-        validation_images: data.validation_images(),
-        test_images: data.set.test.len(),
-        pipeline: data.pipeline.clone(),
-        epochs: config.train.epochs,
-        batch: config.train.batch,
-        seed: config.seed,
-        workers: config.data.workers,
-        checkpoint_every: config.train.checkpoint_every(),
-        identity: Identity(BTreeMap::from([
+    let plan = Plan::new(
+        data,
+        &config.data,
+        &config.train,
+        config.seed,
+        Identity(BTreeMap::from([
             ("task".into(), "retrain".into()),
             ("space".into(), space.fingerprint()),
             ("architecture".into(), format!("{architecture:?}")),
             ("data".into(), data.set.fingerprint()),
+            ("seed".into(), config.seed.to_string()),
             ("batch".into(), config.train.batch.to_string()),
         ])),
-    };
+    );
     let mut task = Retraining {
         config,
         schedule: config.train.schedule(plan.steps_per_epoch()),
@@ -353,17 +349,16 @@ impl Task for Retraining<'_> {
         let value = f64::from(loss.clone().into_scalar::<f32>());
         finite("loss", value, at.step, lr)?;
         let correct = loss::correct(&output.logits, &batch.labels, 1);
-        let mut grads = tracked.gradients(&loss);
-        drop(tracked);
-        let max = if settings.clip_norm > 0.0 {
-            settings.clip_norm
-        } else {
-            f64::INFINITY
+        let update = Update {
+            gradients: tracked.gradients(&loss),
+            stats: &output.stats,
+            step: at.step,
+            lr,
         };
-        let grad_norm = clip_global_norm(&mut grads, max);
-        finite("gradient norm", grad_norm, at.step, lr)?;
-        self.optimizer.step(self.net.params_mut(), grads, lr);
-        self.net.absorb(&output.stats, settings.norm_momentum);
+        // Whatever shares the weights is gone before they are updated, which is then done in place.
+        drop(tracked);
+        let layers = self.net.layers_mut();
+        let grad_norm = update.apply(layers, &mut self.optimizer, settings)?;
         if let Some(ema) = &mut self.ema {
             ema.update(&self.net);
         }

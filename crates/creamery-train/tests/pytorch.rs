@@ -3,7 +3,9 @@
 use burn::tensor::{Tensor, TensorData};
 use creamery_fixtures::{Fixture, on_each_device, relative, space, values};
 use creamery_nn::{Device, LayerParams, Norm, Subnet, loss};
-use creamery_train::optim::{Optimizer, OptimizerKind, OptimizerSettings, clip_global_norm};
+use creamery_train::optim::{
+    Optimizer, OptimizerKind, OptimizerSettings, clip_factor, global_norm,
+};
 
 #[test]
 fn ten_steps_of_sgd_have_the_losses_of_pytorch() {
@@ -32,13 +34,16 @@ fn check_ten_steps(device: &Device) {
             (found / expected - 1.0).abs() < 1e-3,
             "step {step}: {found} {expected}"
         );
-        let mut gradients = tracked.gradients(&loss);
-        let found = clip_global_norm(&mut gradients, setting("clip_norm"));
+        let gradients = tracked.gradients(&loss);
+        let found = global_norm(&gradients);
         assert!(
             (found / norm - 1.0).abs() < 1e-3,
             "step {step}: norm {found} {norm}"
         );
-        optimizer.step(net.params_mut(), gradients, setting("lr"));
+        let factor = clip_factor(found, setting("clip_norm"));
+        for (layer, gradient) in net.layers_mut().zip(gradients) {
+            optimizer.step(layer.params_mut(), gradient, setting("lr"), factor);
+        }
     }
     // The losses cannot tell which tensors decay; the values after ten steps can.
     let state = net.state();
@@ -89,16 +94,16 @@ fn check_optimizers(device: &Device) {
             Tensor::<1>::from_data(TensorData::new(values, [len]), device)
         };
         let mut value = tensor(list(&data["initial"]));
-        let decay = value.ones_like();
+        let whole = 0..value.dims()[0];
         let lrs: Vec<f64> = serde_json::from_value(data["lr"].clone()).unwrap();
         for (step, lr) in lrs.iter().enumerate() {
             let layer = LayerParams {
                 name: "p",
-                decay: &decay,
+                decaying: std::slice::from_ref(&whole),
                 value: &mut value,
             };
             let gradient = tensor(list(&data["gradients"][step]));
-            optimizer.step(std::iter::once(layer), vec![gradient], *lr);
+            optimizer.step(layer, gradient, *lr, 1.0);
             let error = relative(&values(value.clone()), &list(&data["values"][step]));
             assert!(error < 1e-5, "{case}, step {step}: {error}");
             // Half-way through, the state goes through a checkpoint's form.

@@ -209,10 +209,9 @@ pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
         message: message.to_owned(),
     };
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(wrong("too large for a result or an architecture"));
+        return Err(wrong("too large for a description of networks"));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| wrong("no text: a result.json or an architecture file was expected here"))
+    String::from_utf8(bytes).map_err(|_| wrong("no text: a JSON file was expected here"))
 }
 
 /// Reads JSON; an error has the file and the line.

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
-use crate::commands::{data, describe, eval, retrain, search};
+use crate::commands::{bench, data, describe, eval, retrain, search};
 use crate::error::CommandError;
 
 const EXAMPLES: &str = "\
@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Eval(eval::Args),
     Describe(describe::Args),
     Data(data::Args),
+    Bench(bench::Args),
 }
 
 impl Command {
@@ -67,6 +68,7 @@ impl Command {
             Self::Eval(args) => eval::run(args, global),
             Self::Describe(args) => describe::run(args),
             Self::Data(args) => data::run(args, global),
+            Self::Bench(args) => bench::run(args, global),
         }
     }
 }

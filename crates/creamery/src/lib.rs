@@ -1,8 +1,8 @@
 //! The command line of Creamery: from labelled images to a finished network.
 //!
 //! `creamery search` trains a supernet and hands back the best network under a budget, `retrain` trains
-//! that network alone, `eval` measures it, `describe` says what a network costs layer by layer, and `data`
-//! what a data set holds. The binary does nothing but call [`run`]:
+//! that network alone, `eval` measures it, `describe` says what a network costs layer by layer, `data`
+//! what a data set holds, and `bench` how fast this machine trains. The binary does nothing but call [`run`]:
 //!
 //! ```
 //! let mut answer = Vec::new();
@@ -53,8 +53,9 @@ where
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let done = use_threads(cli.global.threads)
-        .and_then(|()| cli.command.run(&cli.global))
+    let done = threads(cli.global.threads)
+        // Operators called from within the pool need not wake its threads one by one.
+        .and_then(|pool| pool.install(|| cli.command.run(&cli.global)))
         .and_then(|answer| print(&answer, &cli.global, out).map(|()| answer.exit_code()));
     done.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "error: {}", error.with_causes());
@@ -62,14 +63,13 @@ where
     })
 }
 
-fn use_threads(threads: Option<usize>) -> Result<(), CommandError> {
-    let Some(threads) = threads else {
-        return Ok(());
-    };
+/// The threads that compute: so many, or one for each core.
+fn threads(threads: Option<usize>) -> Result<rayon::ThreadPool, CommandError> {
+    let count = threads.unwrap_or(0);
     rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global()
-        .map_err(|error| CommandError::Usage(format!("--threads {threads}: {error}")))
+        .num_threads(count)
+        .build()
+        .map_err(|error| CommandError::Usage(format!("--threads {count}: {error}")))
 }
 
 fn print(answer: &Answer, global: &Global, out: &mut dyn Write) -> Result<(), CommandError> {

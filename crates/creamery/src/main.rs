@@ -5,6 +5,8 @@ use std::panic;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Feature maps live for one step each; their memory is taken up again by the next.
+    creamery_kernels::keep_freed_memory();
     // A defect should read like any other error: one line, whatever RUST_BACKTRACE says.
     panic::set_hook(Box::new(|info| {
         let defect = info.to_string().replace('\n', " ");

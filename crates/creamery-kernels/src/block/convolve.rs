@@ -2,8 +2,8 @@
 //! for the expansion's norm.
 
 use super::backward::Pass;
-use super::forward::{Source, source, source_pixels};
 use super::squeeze::SqueezeSlope;
+use super::stage::{Source, source, source_pixels};
 use crate::depthwise::{InputGrad, InputPlan, Rows, WeightGrad};
 use crate::elementwise::{FillSlope, SlopeSums, Unblock};
 use crate::norm::SharedNormBackward;

@@ -12,13 +12,17 @@
 
 mod backward;
 mod convolve;
+mod covariance;
 mod expansion;
 mod forward;
+mod no_grad;
 mod project;
 mod squeeze;
+mod stage;
 
 pub use backward::backward;
-pub use forward::{forward, forward_no_grad, infer};
+pub use forward::forward;
+pub use no_grad::{forward_no_grad, infer};
 
 use crate::depthwise::Window;
 use crate::error::{KernelError, length, positive};

@@ -7,7 +7,7 @@ use crate::isa::{Kernel, Proof};
 use crate::map::{Output, SavedMap};
 use crate::norm::{MOMENTS, Parts, RunningStats, SharedParts, set_by_moments};
 use crate::pool::Buffer;
-use crate::product::{ColumnSums, Left, Order, Product, Right, Target, Transpose};
+use crate::product::{Left, Order, Product, Right, Target, Transpose};
 use crate::shared::{Shared, View};
 use crate::simd::{LANES, Simd};
 use crate::team::for_each;
@@ -197,29 +197,14 @@ impl Projection<'_> {
             block,
             whole: true,
         };
-        let sums = self.moments.map(|moments| {
-            // SAFETY: this chunk's parts of these channels are this task's.
-            let [shift, sum, squares] =
-                [0, 1, 2].map(|quantity| unsafe { moments.write(self.chunk, quantity, group) });
-            if images.start == first {
-                let c = Target {
-                    at: shift.as_mut_ptr(),
-                    row: LANES,
-                    block: LANES,
-                    whole: true,
-                };
-                // SAFETY: `shift` has the group's columns, and one row.
-                self.isa.run(unsafe { Product::new([1, n, k], a, b, c) });
-            }
-            ColumnSums {
-                shift,
-                sum,
-                squares,
-            }
-        });
         // SAFETY: these channels of these images are this task's, and the activated map is not written.
-        self.isa
-            .run(unsafe { Product::new([images.len() * pixels, n, k], a, b, c) }.sums(sums));
+        let mut product = unsafe { Product::new([images.len() * pixels, n, k], a, b, c) };
+        if let Some(moments) = self.moments {
+            // SAFETY: this chunk's parts of these channels are this task's.
+            let sums = unsafe { moments.moments(self.chunk, group) };
+            product = product.sums(self.isa, sums, images.start == first);
+        }
+        self.isa.run(product);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::norm::{
 };
 use crate::partial::Partial;
 use crate::pool::Buffer;
-use crate::product::{ColumnSums, Left, Order, Product, Right, Start, Target, Transpose};
+use crate::product::{Left, Order, Product, Right, Start, Target, Transpose};
 use crate::shared::Shared;
 use crate::simd::LANES;
 use crate::team::together;
@@ -334,28 +334,15 @@ fn run(
                     block,
                     whole: true,
                 };
-                let sums = moments.map(|moments| {
-                    // SAFETY: this chunk's parts of these channels are this task's.
-                    let [shift, sum, squares] =
-                        [0, 1, 2].map(|quantity| unsafe { moments.write(chunk, quantity, group) });
-                    if first == grid.chunks[chunk].start * pixels {
-                        let c = Target {
-                            at: shift.as_mut_ptr(),
-                            row: LANES,
-                            block: LANES,
-                            whole: true,
-                        };
-                        // SAFETY: `shift` has the group's columns, and one row.
-                        isa.run(unsafe { Product::new([1, n, k], a, b, c) });
-                    }
-                    ColumnSums {
-                        shift,
-                        sum,
-                        squares,
-                    }
-                });
                 // SAFETY: these channels of these images are this task's.
-                isa.run(unsafe { Product::new([patches.len() / k, n, k], a, b, c) }.sums(sums));
+                let mut product = unsafe { Product::new([patches.len() / k, n, k], a, b, c) };
+                if let Some(moments) = moments {
+                    // SAFETY: this chunk's parts of these channels are this task's.
+                    let sums = unsafe { moments.moments(chunk, group) };
+                    let begin = first == grid.chunks[chunk].start * pixels;
+                    product = product.sums(isa, sums, begin);
+                }
+                isa.run(product);
             });
         };
         let join = |group: &Range<usize>| {

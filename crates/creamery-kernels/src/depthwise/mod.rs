@@ -13,7 +13,7 @@ mod input;
 mod row;
 mod weight;
 
-pub(crate) use band::Rows;
+pub(crate) use band::{Band, Rows};
 pub(crate) use forward::Forward;
 pub(crate) use input::{InputGrad, InputPlan};
 pub(crate) use weight::WeightGrad;

@@ -6,12 +6,13 @@ use crate::math::{silu, silu_and_slope};
 use crate::norm::NormBlock;
 use crate::simd::{Arithmetic, LANES, Simd};
 
-/// `out = SiLU(raw * scale + shift)` and its mean over each image's pixels.
+/// `map = SiLU(raw * scale + shift)` and its mean over each image's pixels.
 pub(crate) struct Activate<'a> {
     pub(crate) norm: NormBlock<'a>,
     pub(crate) pixels: usize,
-    pub(crate) raw: &'a [f32],
-    pub(crate) out: &'a mut [f32],
+    /// What is activated, or nothing if it is what `map` holds.
+    pub(crate) raw: Option<&'a [f32]>,
+    pub(crate) map: &'a mut [f32],
     /// Per image.
     pub(crate) mean: &'a mut [f32],
 }
@@ -22,22 +23,24 @@ impl Kernel for Activate<'_> {
         let images = self.mean.len() / LANES;
         let count = images * self.pixels * LANES;
         assert!(
-            self.raw.len() >= count && self.out.len() >= count,
+            self.map.len() >= count && self.raw.is_none_or(|raw| raw.len() >= count),
             "the maps hold the images"
         );
         let (scale, shift) = (lanes(s, self.norm.scale), lanes(s, self.norm.shift));
         let four = s.four();
         let (scales, shifts) = ([[scale; 2]; 2], [[shift; 2]; 2]);
         let share = s.splat(1.0 / self.pixels as f32);
+        let to = self.map.as_mut_ptr();
+        let from = self.raw.map_or(to.cast_const(), <[f32]>::as_ptr);
         for image in 0..images {
             let mut sum = s.splat(0.0);
             let (first, end) = (image * self.pixels, (image + 1) * self.pixels);
             for pixel in (first..end - self.pixels % 4).step_by(4) {
                 // SAFETY: the four pixels lie in both maps.
                 unsafe {
-                    let raw = s.load_four(self.raw.as_ptr().add(pixel * LANES));
+                    let raw = s.load_four(from.add(pixel * LANES));
                     let value = silu(four, four.fma(raw, scales, shifts));
-                    s.store_four(self.out.as_mut_ptr().add(pixel * LANES), value);
+                    s.store_four(to.add(pixel * LANES), value);
                     let [[a, b], [c, d]] = value;
                     sum = s.add(sum, s.add(s.add(a, b), s.add(c, d)));
                 }
@@ -45,8 +48,9 @@ impl Kernel for Activate<'_> {
             for pixel in end - self.pixels % 4..end {
                 // SAFETY: the pixel lies in both maps.
                 unsafe {
-                    let value = silu(s, s.fma(at(s, self.raw, pixel), scale, shift));
-                    put(s, self.out, pixel, value);
+                    let raw = s.load(from.add(pixel * LANES));
+                    let value = silu(s, s.fma(raw, scale, shift));
+                    s.store(to.add(pixel * LANES), value);
                     sum = s.add(sum, value);
                 }
             }

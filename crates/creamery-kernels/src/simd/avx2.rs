@@ -123,11 +123,15 @@ impl Arithmetic for Avx2 {
 impl Simd for Avx2 {
     const WIDE: bool = false;
 
+    /// # Safety
+    /// As [`Simd::load`] asks.
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Pair {
         proven!([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))])
     }
 
+    /// # Safety
+    /// As [`Simd::store`] asks.
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: Pair) {
         proven!({
@@ -136,6 +140,8 @@ impl Simd for Avx2 {
         })
     }
 
+    /// # Safety
+    /// As [`Simd::load_part`] asks.
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, lanes: usize) -> Pair {
         if lanes >= LANES {
@@ -149,6 +155,8 @@ impl Simd for Avx2 {
         ])
     }
 
+    /// # Safety
+    /// As [`Simd::store_part`] asks.
     #[inline(always)]
     unsafe fn store_part(self, to: *mut f32, v: Pair, lanes: usize) {
         if lanes >= LANES {

@@ -110,21 +110,29 @@ impl Arithmetic for Avx512 {
 impl Simd for Avx512 {
     const WIDE: bool = true;
 
+    /// # Safety
+    /// As [`Simd::load`] asks.
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         proven!(_mm512_loadu_ps(from))
     }
 
+    /// # Safety
+    /// As [`Simd::store`] asks.
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: __m512) {
         proven!(_mm512_storeu_ps(to, v))
     }
 
+    /// # Safety
+    /// As [`Simd::load_part`] asks.
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, lanes: usize) -> __m512 {
         proven!(_mm512_maskz_loadu_ps(mask(lanes), from))
     }
 
+    /// # Safety
+    /// As [`Simd::store_part`] asks.
     #[inline(always)]
     unsafe fn store_part(self, to: *mut f32, v: __m512, lanes: usize) {
         proven!(_mm512_mask_storeu_ps(to, mask(lanes), v))

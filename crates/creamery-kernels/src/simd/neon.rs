@@ -107,16 +107,22 @@ impl Arithmetic for Neon {
 impl Simd for Neon {
     const WIDE: bool = false;
 
+    /// # Safety
+    /// As [`Simd::load`] asks.
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Four {
         each!(|i| vld1q_f32(from.add(4 * i)))
     }
 
+    /// # Safety
+    /// As [`Simd::store`] asks.
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: Four) {
         each!(|i| vst1q_f32(to.add(4 * i), v[i]));
     }
 
+    /// # Safety
+    /// As [`Simd::load_part`] asks.
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, lanes: usize) -> Four {
         if lanes >= LANES {
@@ -130,6 +136,8 @@ impl Simd for Neon {
         unsafe { self.load(whole.as_ptr()) }
     }
 
+    /// # Safety
+    /// As [`Simd::store_part`] asks.
     #[inline(always)]
     unsafe fn store_part(self, to: *mut f32, v: Four, lanes: usize) {
         if lanes >= LANES {

@@ -74,18 +74,24 @@ impl Arithmetic for Scalar {
 impl Simd for Scalar {
     const WIDE: bool = false;
 
+    /// # Safety
+    /// As [`Simd::load`] asks.
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::V {
         // SAFETY: the caller vouches for 16 floats; the read is unaligned.
         unsafe { from.cast::<Self::V>().read_unaligned() }
     }
 
+    /// # Safety
+    /// As [`Simd::store`] asks.
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: Self::V) {
         // SAFETY: the caller vouches for 16 floats; the write is unaligned.
         unsafe { to.cast::<Self::V>().write_unaligned(v) }
     }
 
+    /// # Safety
+    /// As [`Simd::load_part`] asks.
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, lanes: usize) -> Self::V {
         if lanes >= LANES {
@@ -98,6 +104,8 @@ impl Simd for Scalar {
         v
     }
 
+    /// # Safety
+    /// As [`Simd::store_part`] asks.
     #[inline(always)]
     unsafe fn store_part(self, to: *mut f32, v: Self::V, lanes: usize) {
         if lanes >= LANES {

@@ -1,12 +1,14 @@
 //! The operators written in Burn's operations: right on every device, fast on none.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, silu};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use creamery_space::{Activation, LayerSpec};
 
-use super::{NORM_EPSILON, Norm};
+use super::{NORM_EPSILON, Norm, Rmsprop, Sgd};
 use crate::slots;
 
 /// See [`super::feature_map`].
@@ -93,6 +95,76 @@ pub fn linear(x: Tensor<2>, params: &Tensor<1>) -> Tensor<2> {
     let weight = params.clone().narrow(0, 0, outputs * features);
     let bias = params.clone().narrow(0, outputs * features, outputs);
     affine(x, weight, bias)
+}
+
+/// See [`super::blend`].
+pub fn blend(a: f64, x: Tensor<1>, b: f64, y: Tensor<1>) -> Tensor<1> {
+    x * a + y * b
+}
+
+/// The inner product, one value; see [`super::dot`].
+pub fn dot(x: Tensor<1>, y: Tensor<1>) -> Tensor<1> {
+    (x * y).sum()
+}
+
+/// See [`super::sgd`]. Gives value and momentum.
+pub fn sgd(
+    value: Tensor<1>,
+    momentum: Tensor<1>,
+    grad: Tensor<1>,
+    settings: &Sgd,
+    decaying: &[Range<usize>],
+) -> (Tensor<1>, Tensor<1>) {
+    let grad = decayed(
+        grad * settings.scale,
+        &value,
+        decaying,
+        settings.weight_decay,
+    );
+    let momentum = momentum * settings.momentum + grad.clone();
+    let change = match settings.nesterov {
+        true => grad + momentum.clone() * settings.momentum,
+        false => momentum.clone(),
+    };
+    (value - change * settings.lr, momentum)
+}
+
+/// See [`super::rmsprop`]. Gives value, momentum and squared average.
+pub fn rmsprop(
+    value: Tensor<1>,
+    momentum: Tensor<1>,
+    square: Tensor<1>,
+    grad: Tensor<1>,
+    settings: &Rmsprop,
+    decaying: &[Range<usize>],
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let grad = decayed(
+        grad * settings.scale,
+        &value,
+        decaying,
+        settings.weight_decay,
+    );
+    let square = square.clone() + (grad.clone().square() - square) * (1.0 - settings.alpha);
+    let scaled = grad / (square.clone() + settings.epsilon).sqrt();
+    let momentum = momentum * settings.momentum + scaled * settings.lr;
+    (value - momentum.clone(), momentum, square)
+}
+
+/// `grad + weight_decay value` in the ranges of `decaying`, `grad` elsewhere.
+fn decayed(
+    grad: Tensor<1>,
+    value: &Tensor<1>,
+    decaying: &[Range<usize>],
+    weight_decay: f32,
+) -> Tensor<1> {
+    if weight_decay == 0.0 {
+        return grad;
+    }
+    decaying.iter().fold(grad, |grad, range| {
+        let part = grad.clone().slice([range.clone()])
+            + value.clone().slice([range.clone()]) * weight_decay;
+        grad.slice_assign([range.clone()], part)
+    })
 }
 
 fn affine(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<2> {

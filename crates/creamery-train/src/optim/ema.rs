@@ -1,4 +1,3 @@
-use burn::tensor::Tensor;
 use creamery_nn::Subnet;
 
 /// Exponential moving average of a network's weights and running statistics.
@@ -27,8 +26,7 @@ impl Ema {
         let n = self.updates as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n));
         self.updates += 1;
-        let mix = |old: Tensor<1>, new: Tensor<1>| old * decay + new * (1.0 - decay);
-        self.average.zip_with(net, mix);
+        self.average.average_in(net, decay);
     }
 
     /// The averaged network.

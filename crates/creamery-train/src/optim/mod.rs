@@ -3,7 +3,9 @@
 mod clip;
 mod ema;
 mod optimizer;
+mod update;
 
-pub use clip::clip_global_norm;
+pub use clip::{clip_factor, global_norm};
 pub use ema::Ema;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerSettings};
+pub use update::Update;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use creamery_nn::{LayerParams, NamedTensor, StateError};
+use creamery_nn::{LayerParams, NamedTensor, StateError, ops};
 use serde::{Deserialize, Serialize};
 
 /// Which update rule.
@@ -58,11 +58,9 @@ impl OptimizerSettings {
 /// State is kept by the layer's name, so one optimizer serves a supernet whose steps touch different
 /// paths: a layer that is not on a step's path keeps its momentum untouched.
 ///
-/// SGD: `buf = momentum buf + g`, `p -= lr (g + momentum buf)` with Nesterov, `p -= lr buf` without.
-///
-/// RMSprop differs from PyTorch's in three ways (as timm's `RMSpropTF`): epsilon stands inside the
-/// root, the squared average starts at 1, and the learning rate goes into the momentum:
-/// `s += (1 - alpha)(g^2 - s)`, `buf = momentum buf + lr g / sqrt(s + eps)`, `p -= buf`.
+/// The rules are [`ops::sgd`] and [`ops::rmsprop`]. RMSprop differs from PyTorch's in three ways (as timm's
+/// `RMSpropTF`): epsilon stands inside the root, the squared average starts at 1, and the learning rate goes
+/// into the momentum.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     settings: OptimizerSettings,
@@ -85,13 +83,10 @@ impl Optimizer {
         }
     }
 
-    /// Updates layers with their gradients, one for each in the same order.
-    pub fn step<'a>(
-        &mut self,
-        layers: impl Iterator<Item = LayerParams<'a>>,
-        grads: Vec<Tensor<1>>,
-        lr: f64,
-    ) {
+    /// Updates a layer with its gradient, which is multiplied by `scale` first.
+    ///
+    /// Values and state that nobody else holds are changed in place.
+    pub fn step(&mut self, layer: LayerParams<'_>, grad: Tensor<1>, lr: f64, scale: f64) {
         let OptimizerSettings {
             kind,
             momentum,
@@ -100,50 +95,38 @@ impl Optimizer {
             epsilon,
             weight_decay,
         } = self.settings;
-        for (layer, grad) in layers.zip(grads) {
-            let grad = if weight_decay != 0.0 {
-                grad + layer.value.clone() * layer.decay.clone() * weight_decay
-            } else {
-                grad
-            };
-            let old = self.state.remove(layer.name);
-            let (state, change) = match kind {
-                OptimizerKind::Sgd => {
-                    let buffer = match old {
-                        Some(old) => old.momentum * momentum + grad.clone(),
-                        None => grad.clone(),
-                    };
-                    let change = if nesterov {
-                        (grad + buffer.clone() * momentum) * lr
-                    } else {
-                        buffer.clone() * lr
-                    };
-                    let state = State {
-                        momentum: buffer,
-                        square: None,
-                    };
-                    (state, change)
-                }
-                OptimizerKind::Rmsprop => {
-                    let (square, buffer) = match old {
-                        Some(State {
-                            momentum,
-                            square: Some(square),
-                        }) => (square, momentum),
-                        _ => (grad.ones_like(), grad.zeros_like()),
-                    };
-                    let square = square.clone() + (grad.clone().square() - square) * (1.0 - alpha);
-                    let scaled = grad / (square.clone() + epsilon).sqrt();
-                    let buffer = buffer * momentum + scaled * lr;
-                    let state = State {
-                        momentum: buffer.clone(),
-                        square: Some(square),
-                    };
-                    (state, buffer)
-                }
-            };
-            *layer.value = layer.value.clone() - change;
-            self.state.insert(layer.name.to_owned(), state);
+        let fresh = || State {
+            momentum: grad.zeros_like(),
+            square: None,
+        };
+        let name = layer.name.to_owned();
+        let state = self.state.entry(name).or_insert_with(fresh);
+        let buffer = &mut state.momentum;
+        let (lr, scale) = (lr as f32, scale as f32);
+        let (momentum, weight_decay) = (momentum as f32, weight_decay as f32);
+        match kind {
+            OptimizerKind::Rmsprop => {
+                let square = state.square.get_or_insert_with(|| grad.ones_like());
+                let settings = ops::Rmsprop {
+                    lr,
+                    momentum,
+                    alpha: alpha as f32,
+                    epsilon: epsilon as f32,
+                    weight_decay,
+                    scale,
+                };
+                ops::rmsprop(&settings, layer.value, buffer, square, grad, layer.decaying);
+            }
+            OptimizerKind::Sgd => {
+                let settings = ops::Sgd {
+                    lr,
+                    momentum,
+                    nesterov,
+                    weight_decay,
+                    scale,
+                };
+                ops::sgd(&settings, layer.value, buffer, grad, layer.decaying);
+            }
         }
     }
 

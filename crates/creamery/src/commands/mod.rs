@@ -1,5 +1,6 @@
 //! One module for each command: parse, call, answer.
 
+pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod eval;

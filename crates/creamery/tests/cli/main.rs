@@ -4,5 +4,6 @@ mod answers;
 mod bad_data;
 mod bad_runs;
 mod bad_settings;
+mod bench;
 mod resume;
 mod support;

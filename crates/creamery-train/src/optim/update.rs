@@ -1,0 +1,43 @@
+use burn::tensor::Tensor;
+use creamery_nn::Layer;
+
+use super::{Optimizer, clip_factor, global_norm};
+use crate::{TrainError, TrainSettings, finite};
+
+/// What a step's passes yield to the update of a network.
+#[derive(Debug)]
+pub struct Update<'a> {
+    /// One flat gradient for each layer.
+    pub gradients: Vec<Tensor<1>>,
+    /// The batch's statistics, layer by layer.
+    pub stats: &'a [Option<Tensor<1>>],
+    /// The step, counted from 0.
+    pub step: u64,
+    /// Its learning rate.
+    pub lr: f64,
+}
+
+impl Update<'_> {
+    /// Updates layers and their running statistics, and returns the gradient's global norm before clipping.
+    ///
+    /// Layers whose tensors nobody else holds are changed in place.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`]; the layers are then unchanged.
+    pub fn apply<'l>(
+        self,
+        layers: impl IntoIterator<Item = &'l mut Layer>,
+        optimizer: &mut Optimizer,
+        settings: &TrainSettings,
+    ) -> Result<f64, TrainError> {
+        let norm = global_norm(&self.gradients);
+        finite("gradient norm", norm, self.step, self.lr)?;
+        let factor = clip_factor(norm, settings.clip_norm);
+        let passes = self.gradients.into_iter().zip(self.stats);
+        for (layer, (gradient, seen)) in layers.into_iter().zip(passes) {
+            optimizer.step(layer.params_mut(), gradient, self.lr, factor);
+            layer.absorb(seen.as_ref(), settings.norm_momentum);
+        }
+        Ok(norm)
+    }
+}
