@@ -26,7 +26,7 @@ pub enum DeviceError {
     },
     /// Other builds have it.
     #[error(
-        "device `{name}`: this build knows {known}; build Creamery with `--features {feature}` for it"
+        "device `{name}`: this build knows {known}; rebuild Creamery with `--features {feature}`"
     )]
     NotBuilt {
         /// The name as given.
@@ -36,25 +36,26 @@ pub enum DeviceError {
         /// The Cargo feature that brings it.
         feature: &'static str,
     },
-    /// The build has it, the machine has not.
-    #[error("device `{name}`: {}; it needs {needs}", found(*.found, .kind))]
+    /// The build has it, the machine has none of its kind.
+    #[error("device `{name}`: found no {kind} device on this machine; it needs {needs}")]
     Absent {
         /// The name as given.
         name: String,
         /// The name without the index.
         kind: &'static str,
-        /// How many of its kind the machine has.
-        found: usize,
         /// What the machine needs for it.
         needs: &'static str,
     },
-}
-
-fn found(found: usize, kind: &str) -> String {
-    match found {
-        0 => format!("no {kind} device on this machine"),
-        n => format!("this machine's last {kind} device is `{kind}:{}`", n - 1),
-    }
+    /// The machine has fewer of its kind.
+    #[error("device `{name}`: the last {kind} device of this machine is `{kind}:{last}`")]
+    Index {
+        /// The name as given.
+        name: String,
+        /// The name without the index.
+        kind: &'static str,
+        /// The highest index there is.
+        last: usize,
+    },
 }
 
 /// The device names that this build accepts. All but `cpu` also take the index of a device among those of
@@ -82,8 +83,9 @@ pub fn device(name: &str) -> Result<Device, NnError> {
     if name == "cpu" {
         return Ok(Device::flex());
     }
+    let own = || name.to_owned();
     let unknown = || DeviceError::Unknown {
-        name: name.to_owned(),
+        name: own(),
         known: device_usage(),
     };
     let (kind, index) = match name.split_once(':') {
@@ -92,10 +94,10 @@ pub fn device(name: &str) -> Result<Device, NnError> {
     };
     let (kind, needs) = *ACCELERATORS
         .iter()
-        .find(|(own, _)| *own == kind)
+        .find(|(known, _)| *known == kind)
         .ok_or_else(unknown)?;
     let device_type = device_type(kind).ok_or_else(|| DeviceError::NotBuilt {
-        name: name.to_owned(),
+        name: own(),
         known: device_usage(),
         feature: kind,
     })?;
@@ -103,15 +105,19 @@ pub fn device(name: &str) -> Result<Device, NnError> {
     // the runtime. Listing asks the drivers and answers a machine without any with an empty list. The list has
     // discrete GPUs first and software devices last.
     let devices = Device::enumerate(device_type).into_vec();
-    let found = devices.len();
-    let device = devices.into_iter().nth(index);
-    let device = device.ok_or_else(|| DeviceError::Absent {
-        name: name.to_owned(),
-        kind,
-        found,
-        needs,
-    })?;
-    Ok(device)
+    let error = match devices.len().checked_sub(1) {
+        None => DeviceError::Absent {
+            name: own(),
+            kind,
+            needs,
+        },
+        Some(last) => DeviceError::Index {
+            name: own(),
+            kind,
+            last,
+        },
+    };
+    Ok(devices.into_iter().nth(index).ok_or(error)?)
 }
 
 /// Burn's name for a kind of device, where this build has it.
@@ -166,16 +172,15 @@ mod tests {
         }
     }
 
+    /// Whatever this machine has.
     #[test]
     fn an_index_beyond_the_machines_devices_is_refused() {
-        for (kind, needs) in ACCELERATORS {
-            if device_names().contains(&kind) {
-                let error = refused(&format!("{kind}:99"));
-                assert!(
-                    error.starts_with(&format!("device `{kind}:99`")) && error.contains(needs),
-                    "{error}"
-                );
-            }
+        for kind in device_names().into_iter().filter(|name| *name != "cpu") {
+            let error = refused(&format!("{kind}:99"));
+            assert!(
+                error.starts_with(&format!("device `{kind}:99`")) && error.contains("this machine"),
+                "{error}"
+            );
         }
     }
 }

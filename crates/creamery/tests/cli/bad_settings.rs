@@ -89,7 +89,7 @@ fn a_value_of_the_wrong_type_or_out_of_range() {
 #[test]
 fn a_device_that_the_machine_has_not() {
     let place = Place::new();
-    let says = ["`vulkan`", "no vulkan device on this machine", "driver"];
+    let says = ["`vulkan`", "found no vulkan device on this machine", "driver"];
     let no_driver = [("VK_DRIVER_FILES", "none"), ("VK_ICD_FILENAMES", "none")];
     place.refused_with(&no_driver, 2, "search --device vulkan", &says);
     assert!(!place.path("runs/cream-fashion-mini-1").exists());
