@@ -1,4 +1,5 @@
-//! For tests: the numbers that PyTorch computed, from the folder `fixtures` of the workspace.
+//! For tests: the numbers that PyTorch computed, from the folder `fixtures` of the workspace, and the devices
+//! to hold against them.
 //!
 //! ```
 //! use creamery_fixtures::Fixture;
@@ -107,6 +108,23 @@ impl Fixture {
 /// The space that the fixtures' supernet is drawn from.
 pub fn space() -> Space {
     Space::from_toml(include_str!("space.toml"), "space.toml").unwrap()
+}
+
+/// Runs a test on every device of this build, the CPU first.
+///
+/// Panics if the machine lacks one: a test of a device that is not there must fail.
+pub fn on_each_device(test: impl Fn(&Device)) {
+    for name in creamery_nn::device_names() {
+        // Cargo shows it if the test fails.
+        println!("device {name}");
+        let device = creamery_nn::device(name).unwrap_or_else(|error| panic!("{error}"));
+        test(&device);
+    }
+}
+
+/// The values of a tensor, on whatever device and in whatever graph it is.
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.inner().into_data().try_into_vec().unwrap()
 }
 
 /// Norm of the difference relative to the norm of the expected values.

@@ -1,6 +1,6 @@
 use creamery_space::SpaceError;
 
-use crate::StateError;
+use crate::{DeviceError, StateError};
 
 /// What can go wrong when a network is built or its weights are set.
 #[derive(Debug, thiserror::Error)]
@@ -11,14 +11,9 @@ pub enum NnError {
     /// Weights do not fit the network.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A device that this build cannot use.
-    #[error("unknown device `{name}`: this build knows {known}")]
-    Device {
-        /// The name as given.
-        name: String,
-        /// The names that this build accepts.
-        known: String,
-    },
+    /// There is no such device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The batch statistics of nothing are not defined.
     #[error("batch-norm calibration needs at least one batch of images, none was given")]
     NoCalibration,

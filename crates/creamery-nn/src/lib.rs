@@ -38,7 +38,7 @@ mod subnet;
 mod supernet;
 
 pub use burn::tensor::Device;
-pub use device::{device, device_names};
+pub use device::{DeviceError, device, device_names, device_usage};
 pub use error::NnError;
 pub use layer::{Layer, LayerParams, ParamKind, Slot, norms, slots};
 pub use ops::Norm;

@@ -1,6 +1,8 @@
-//! The fused operators against the composed ones, in outputs, statistics and all gradients.
+//! The operators of each device against the composed ones on the CPU, in outputs, statistics and all gradients: on
+//! the CPU that is fused against composed.
 
 use burn::tensor::{Tensor, TensorData};
+use creamery_fixtures::{on_each_device, values};
 use creamery_nn::ops::{self, Norm, composed};
 use creamery_nn::{Device, Layer};
 use creamery_space::{Activation, LayerSpec};
@@ -13,13 +15,9 @@ fn random(len: usize, name: &str, seed: u64) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.inner().into_data().try_into_vec().unwrap()
-}
-
-fn input(n: usize, h: usize, w: usize, c: usize, seed: u64) -> Tensor<4> {
+fn input([n, h, w, c]: [usize; 4], seed: u64, device: &Device) -> Tensor<4> {
     let data = TensorData::new(random(n * h * w * c, "x", seed), [n, h, w, c]);
-    Tensor::from_data(data, &Device::flex())
+    Tensor::from_data(data, device)
 }
 
 /// Close in norm, or both next to nothing: the shift of a projection's norm has no gradient in theory.
@@ -36,12 +34,10 @@ fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
 }
 
 /// A layer whose norms and biases are not at their initial values.
-fn layer(spec: &LayerSpec, seed: u64) -> Layer {
-    let device = Device::flex();
-    let mut layer = Layer::new("layer", spec, seed, &device);
-    let noise = |len, name| {
-        Tensor::<1>::from_data(TensorData::new(random(len, name, seed), [len]), &device)
-    };
+fn layer(spec: &LayerSpec, seed: u64, device: &Device) -> Layer {
+    let mut layer = Layer::new("layer", spec, seed, device);
+    let noise =
+        |len, name| Tensor::<1>::from_data(TensorData::new(random(len, name, seed), [len]), device);
     let [len] = layer.params.dims();
     layer.params = layer.params.clone() + noise(len, "noise") * 0.2;
     if let Some(running) = &mut layer.running {
@@ -58,8 +54,7 @@ fn train(run: &Run<'_>, x: &Tensor<4>, layer: &Layer, seed: u64) -> [Vec<f32>; 4
     let leaf = x.clone().autodiff().require_grad();
     let params = layer.params.clone().autodiff().require_grad();
     let (y, stats) = run(leaf.clone(), &params);
-    let [n, h, w, c] = y.dims();
-    let weight = input(n, h, w, c, seed ^ 1);
+    let weight = input(y.dims(), seed ^ 1, &x.device());
     let grads = (y.clone() * weight).sum().backward();
     [
         values(y),
@@ -69,26 +64,26 @@ fn train(run: &Run<'_>, x: &Tensor<4>, layer: &Layer, seed: u64) -> [Vec<f32>; 4
     ]
 }
 
-fn compare(spec: &LayerSpec, [n, h, w]: [usize; 3], seed: u64) {
-    let layer = layer(spec, seed);
-    let x = input(n, h, w, spec.in_channels(), seed);
-    let running = layer.running.as_ref();
-    let fused =
-        |norm| move |x: Tensor<4>, p: &Tensor<1>| ops::feature_map(spec, x, p, running, norm);
-    let slow =
-        |norm| move |x: Tensor<4>, p: &Tensor<1>| composed::feature_map(spec, x, p, running, norm);
-    let found = train(&fused(Norm::Batch), &x, &layer, seed);
-    let expected = train(&slow(Norm::Batch), &x, &layer, seed);
+fn compare(spec: &LayerSpec, [n, h, w]: [usize; 3], seed: u64, device: &Device) {
+    let cpu = Device::flex();
+    let [own, reference] = [device, &cpu].map(|device| layer(spec, seed, device));
+    let [own_x, reference_x] =
+        [device, &cpu].map(|device| input([n, h, w, spec.in_channels()], seed, device));
+    let fast = |norm| {
+        let running = own.running.as_ref();
+        move |x: Tensor<4>, p: &Tensor<1>| ops::feature_map(spec, x, p, running, norm)
+    };
+    let slow = |norm| {
+        let running = reference.running.as_ref();
+        move |x: Tensor<4>, p: &Tensor<1>| composed::feature_map(spec, x, p, running, norm)
+    };
+    let found = train(&fast(Norm::Batch), &own_x, &own, seed);
+    let expected = train(&slow(Norm::Batch), &reference_x, &reference, seed);
     for (i, what) in ["output", "statistics", "dx"].into_iter().enumerate() {
         close(what, &found[i], &expected[i], 1e-4);
     }
-    let device = Device::flex();
-    let flat =
-        |v: &Vec<f32>| Tensor::<1>::from_data(TensorData::new(v.clone(), [v.len()]), &device);
-    let (found, expected) = (
-        layer.part(&flat(&found[3])),
-        layer.part(&flat(&expected[3])),
-    );
+    let flat = |v: &Vec<f32>| Tensor::<1>::from_data(TensorData::new(v.clone(), [v.len()]), &cpu);
+    let [found, expected] = [found, expected].map(|run| reference.part(&flat(&run[3])));
     // Where a norm takes the scale of a weight away (one channel in, a 1x1 kernel), its gradient is what
     // is left of a cancellation; the error is therefore measured beside the whole gradient too.
     let norm = |values: &[f32]| values.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
@@ -102,8 +97,8 @@ fn compare(spec: &LayerSpec, [n, h, w]: [usize; 3], seed: u64) {
     }
     // Without gradients, and with running statistics.
     for norm in [Norm::Batch, Norm::Running] {
-        let found = fused(norm)(x.clone(), &layer.params);
-        let expected = slow(norm)(x.clone(), &layer.params);
+        let found = fast(norm)(own_x.clone(), &own.params);
+        let expected = slow(norm)(reference_x.clone(), &reference.params);
         close(
             "output without gradients",
             &values(found.0),
@@ -111,6 +106,30 @@ fn compare(spec: &LayerSpec, [n, h, w]: [usize; 3], seed: u64) {
             1e-4,
         );
         assert_eq!(found.1.is_some(), expected.1.is_some());
+    }
+}
+
+fn compare_heads([n, h, w]: [usize; 3], inp: usize, out: usize, seed: u64, device: &Device) {
+    let spec = LayerSpec::Head {
+        in_channels: inp,
+        head_channels: out,
+    };
+    let run = |head: &dyn Fn(Tensor<4>, &Tensor<1>) -> Tensor<2>, device: &Device| {
+        let x = input([n, h, w, inp], seed, device);
+        let leaf = x.autodiff().require_grad();
+        let params = layer(&spec, seed, device).params.autodiff().require_grad();
+        let y = head(leaf.clone(), &params);
+        let grads = y.clone().square().sum().backward();
+        [
+            values(y),
+            values(leaf.grad(&grads).unwrap()),
+            values(params.grad(&grads).unwrap()),
+        ]
+    };
+    let found = run(&ops::head, device);
+    let expected = run(&composed::head, &Device::flex());
+    for (found, expected) in found.iter().zip(&expected) {
+        close("head", found, expected, 1e-4);
     }
 }
 
@@ -132,7 +151,7 @@ proptest! {
             stride,
             squeeze,
         };
-        compare(&spec, [size.0, size.1, size.2], seed);
+        compare(&spec, [size.0, size.1, size.2], seed, &Device::flex());
     }
 
     #[test]
@@ -148,7 +167,7 @@ proptest! {
             stride,
             squeeze,
         };
-        compare(&spec, [size.0, size.1, size.2], seed);
+        compare(&spec, [size.0, size.1, size.2], seed, &Device::flex());
     }
 
     #[test]
@@ -164,30 +183,65 @@ proptest! {
             stride,
             activation: silu.then_some(Activation::Silu),
         };
-        compare(&spec, [size.0, size.1, size.2], seed);
+        compare(&spec, [size.0, size.1, size.2], seed, &Device::flex());
     }
 
     #[test]
     fn heads(n in 1usize..5, h in 1usize..5, w in 1usize..5, inp in 1usize..40, out in 1usize..40, seed in 0u64..1000) {
-        let layer = layer(&LayerSpec::Head { in_channels: inp, head_channels: out }, seed);
-        let x = input(n, h, w, inp, seed);
-        let run = |head: &dyn Fn(Tensor<4>, &Tensor<1>) -> Tensor<2>| {
-            let leaf = x.clone().autodiff().require_grad();
-            let params = layer.params.clone().autodiff().require_grad();
-            let y = head(leaf.clone(), &params);
-            let grads = y.clone().square().sum().backward();
-            [values(y), values(leaf.grad(&grads).unwrap()), values(params.grad(&grads).unwrap())]
-        };
-        let (found, expected) = (run(&ops::head), run(&composed::head));
-        for (found, expected) in found.iter().zip(&expected) {
-            close("head", found, expected, 1e-4);
-        }
+        compare_heads([n, h, w], inp, out, seed, &Device::flex());
     }
+}
+
+/// Every kind of layer, kernels and strides that differ, with and without squeeze-excite and skip.
+#[test]
+fn layers_are_the_same_on_each_device() {
+    let convolution = |kernel, stride, activation| LayerSpec::ConvNorm {
+        in_channels: 3,
+        out_channels: 8,
+        kernel,
+        stride,
+        activation,
+    };
+    let separable = |out_channels, squeeze| LayerSpec::DepthwiseSeparable {
+        in_channels: 6,
+        out_channels,
+        kernel: 3,
+        stride: 1,
+        squeeze,
+    };
+    let residual = |kernel, stride, squeeze| LayerSpec::InvertedResidual {
+        in_channels: 6,
+        mid_channels: 24,
+        out_channels: 6,
+        kernel,
+        stride,
+        squeeze,
+    };
+    let specs = [
+        convolution(3, 2, Some(Activation::Silu)),
+        convolution(1, 1, None),
+        separable(6, 8),
+        separable(9, 0),
+        residual(3, 1, 8),
+        residual(5, 2, 8),
+        residual(7, 1, 0),
+    ];
+    on_each_device(|device| {
+        for spec in &specs {
+            println!("{spec:?}");
+            compare(spec, [3, 8, 7], 1, device);
+        }
+        compare_heads([3, 4, 3], 20, 33, 1, device);
+    });
 }
 
 /// The gradient of inference is defined too, if slower: it is composed.
 #[test]
 fn running_statistics_under_gradients_are_composed() {
+    on_each_device(check_running_statistics_under_gradients);
+}
+
+fn check_running_statistics_under_gradients(device: &Device) {
     let spec = LayerSpec::ConvNorm {
         in_channels: 3,
         out_channels: 4,
@@ -195,9 +249,9 @@ fn running_statistics_under_gradients_are_composed() {
         stride: 1,
         activation: None,
     };
-    let layer = layer(&spec, 1);
+    let layer = layer(&spec, 1, device);
     let params = layer.params.clone().autodiff().require_grad();
-    let x = input(2, 5, 5, 3, 1);
+    let x = input([2, 5, 5, 3], 1, device);
     let (y, _) = ops::feature_map(&spec, x, &params, layer.running.as_ref(), Norm::Running);
     assert!(params.grad(&y.sum().backward()).is_some());
 }

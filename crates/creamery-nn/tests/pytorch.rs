@@ -1,6 +1,6 @@
 //! One path of a supernet against PyTorch: logits, loss, every named gradient, running statistics.
 
-use creamery_fixtures::{Fixture, relative, space};
+use creamery_fixtures::{Fixture, on_each_device, relative, space, values};
 use creamery_nn::{Device, Norm, Subnet, loss};
 
 fn path(fixture: &Fixture, device: &Device) -> Subnet {
@@ -8,10 +8,6 @@ fn path(fixture: &Fixture, device: &Device) -> Subnet {
     let mut net = Subnet::new(&space(), &architecture, 3, 7, 0, device).unwrap();
     net.load(fixture.under("param"), device).unwrap();
     net
-}
-
-fn values<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Vec<f32> {
-    tensor.inner().into_data().try_into_vec().unwrap()
 }
 
 #[test]
@@ -26,12 +22,15 @@ fn the_path_has_the_cost_that_pytorch_counts() {
 
 #[test]
 fn logits_loss_and_every_gradient_are_those_of_pytorch() {
-    let device = Device::flex();
+    on_each_device(check_step);
+}
+
+fn check_step(device: &Device) {
     let fixture = Fixture::read("supernet_path");
-    let mut net = path(&fixture, &device);
-    let x = fixture.images("x", &device);
+    let mut net = path(&fixture, device);
+    let x = fixture.images("x", device);
     let labels = &fixture.labels["y"];
-    let targets = loss::smoothed_targets(labels, 7, fixture.number("label_smoothing"), &device);
+    let targets = loss::smoothed_targets(labels, 7, fixture.number("label_smoothing"), device);
 
     let tracked = net.tracked();
     let output = tracked.net().forward(x.clone(), Norm::Batch);
@@ -77,7 +76,10 @@ fn logits_loss_and_every_gradient_are_those_of_pytorch() {
 
 #[test]
 fn losses_are_those_of_pytorch() {
-    let device = Device::flex();
+    on_each_device(check_losses);
+}
+
+fn check_losses(device: &Device) {
     let text = include_str!("../../../fixtures/losses.json");
     let json: serde_json::Value = serde_json::from_str(text).unwrap();
     let matrix = |value: &serde_json::Value| {
@@ -85,13 +87,13 @@ fn losses_are_those_of_pytorch() {
         let shape = [rows.len(), rows[0].len()];
         burn::tensor::Tensor::<2>::from_data(
             burn::tensor::TensorData::new(rows.concat(), shape),
-            &device,
+            device,
         )
     };
     let logits = matrix(&json["logits"]);
     let labels: Vec<usize> = serde_json::from_value(json["labels"].clone()).unwrap();
     let smoothing = json["smoothing"].as_f64().unwrap();
-    let smoothed = loss::smoothed_targets(&labels, 5, smoothing, &device);
+    let smoothed = loss::smoothed_targets(&labels, 5, smoothing, device);
     for (targets, case) in [(smoothed, "smoothed"), (matrix(&json["targets"]), "soft")] {
         let leaf = logits.clone().autodiff().require_grad();
         let value = loss::cross_entropy(leaf.clone(), targets);

@@ -1,8 +1,8 @@
 //! Paths, cutting out, updating, calibration, states.
 
 use burn::tensor::{Distribution, Tensor};
-use creamery_fixtures::space;
-use creamery_nn::{Device, Gathered, Norm, StateError, Subnet, SuperNet};
+use creamery_fixtures::{on_each_device, relative, space, values};
+use creamery_nn::{Device, Gathered, Norm, StateError, Subnet, SuperNet, loss};
 use creamery_space::Architecture;
 
 fn images(n: usize, device: &Device) -> Tensor<4> {
@@ -10,11 +10,7 @@ fn images(n: usize, device: &Device) -> Tensor<4> {
 }
 
 fn logits(net: &Subnet, x: Tensor<4>, norm: Norm) -> Vec<f32> {
-    net.forward(x, norm)
-        .logits
-        .into_data()
-        .try_into_vec()
-        .unwrap()
+    values(net.forward(x, norm).logits)
 }
 
 fn architecture(choices: Vec<Vec<i8>>) -> Architecture {
@@ -23,8 +19,11 @@ fn architecture(choices: Vec<Vec<i8>>) -> Architecture {
 
 #[test]
 fn what_a_path_yields_goes_to_its_own_layers_and_no_other() {
-    let device = Device::flex();
-    let supernet = SuperNet::new(&space(), 3, 7, 1, &device).unwrap();
+    on_each_device(check_gather);
+}
+
+fn check_gather(device: &Device) {
+    let supernet = SuperNet::new(&space(), 3, 7, 1, device).unwrap();
     let before = supernet.state();
     let mut path = supernet
         .path(&architecture(vec![vec![0, 3], vec![5], vec![1, -1]]))
@@ -33,7 +32,7 @@ fn what_a_path_yields_goes_to_its_own_layers_and_no_other() {
         layer.params = layer.params.clone() + 1.0;
     }
     assert_eq!(supernet.state(), before, "a path changes nothing itself");
-    let stats = path.forward(images(2, &device), Norm::Batch).stats;
+    let stats = path.forward(images(2, device), Norm::Batch).stats;
     let gradients: Vec<_> = path.layers().iter().map(|l| l.params.clone()).collect();
     let mut gathered = Gathered::default();
     supernet.gather(&mut gathered, &path, gradients.clone(), stats.clone());
@@ -65,18 +64,21 @@ fn what_a_path_yields_goes_to_its_own_layers_and_no_other() {
 
 #[test]
 fn a_subnet_cut_out_computes_what_the_path_computes() {
-    let device = Device::flex();
+    on_each_device(check_cut_out);
+}
+
+fn check_cut_out(device: &Device) {
     let space = space();
-    let supernet = SuperNet::new(&space, 3, 7, 1, &device).unwrap();
+    let supernet = SuperNet::new(&space, 3, 7, 1, device).unwrap();
     let choices = architecture(vec![vec![2, -1], vec![4, 1], vec![0, 0]]);
     let path = supernet.path(&choices).unwrap();
-    let mut alone = Subnet::new(&space, &choices, 3, 7, 99, &device).unwrap();
-    let x = images(3, &device);
+    let mut alone = Subnet::new(&space, &choices, 3, 7, 99, device).unwrap();
+    let x = images(3, device);
     assert_ne!(
         logits(&path, x.clone(), Norm::Batch),
         logits(&alone, x.clone(), Norm::Batch)
     );
-    alone.load(path.state(), &device).unwrap();
+    alone.load(path.state(), device).unwrap();
     assert_eq!(
         logits(&path, x.clone(), Norm::Batch),
         logits(&alone, x.clone(), Norm::Batch)
@@ -85,6 +87,34 @@ fn a_subnet_cut_out_computes_what_the_path_computes() {
         logits(&path, x.clone(), Norm::Running),
         logits(&alone, x, Norm::Running)
     );
+}
+
+/// Logits, statistics and all gradients of a subnet with the same weights and images.
+#[test]
+fn a_subnet_computes_the_same_on_each_device() {
+    let choices = architecture(vec![vec![2, -1], vec![4, 1], vec![0, 5]]);
+    let x = images(4, &Device::flex());
+    let run = |device: &Device| {
+        let net = Subnet::new(&space(), &choices, 3, 7, 3, device).unwrap();
+        let x = Tensor::from_data(x.to_data(), device);
+        let tracked = net.tracked();
+        let output = tracked.net().forward(x.clone(), Norm::Batch);
+        let targets = loss::smoothed_targets(&[0, 6, 3, 3], 7, 0.1, device);
+        let loss = loss::cross_entropy(output.logits.clone(), targets);
+        let mut found = vec![values(output.logits), logits(&net, x, Norm::Running)];
+        found.extend(output.stats.into_iter().flatten().map(values));
+        found.extend(tracked.gradients(&loss).into_iter().map(values));
+        found
+    };
+    let expected = run(&Device::flex());
+    on_each_device(|device| {
+        let found = run(device);
+        assert_eq!(found.len(), expected.len());
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let error = relative(found, expected);
+            assert!(error < 1e-4, "tensor {i}: {error}");
+        }
+    });
 }
 
 #[test]
@@ -103,19 +133,22 @@ fn initial_weights_depend_on_the_seed_and_the_name_alone() {
 /// the difference between biased and unbiased variance.
 #[test]
 fn calibration_replaces_the_running_statistics_by_the_batches_own() {
-    let device = Device::flex();
-    let supernet = SuperNet::new(&space(), 3, 7, 1, &device).unwrap();
+    on_each_device(check_calibration);
+}
+
+fn check_calibration(device: &Device) {
+    let supernet = SuperNet::new(&space(), 3, 7, 1, device).unwrap();
     let before = supernet.state();
     let mut net = supernet
         .path(&architecture(vec![vec![2], vec![4], vec![0]]))
         .unwrap();
-    let x = images(16, &device);
+    let x = images(16, device);
     let batch = logits(&net, x.clone(), Norm::Batch);
     let stale = logits(&net, x.clone(), Norm::Running);
     net.calibrate([x.clone()]).unwrap();
     let calibrated = logits(&net, x.clone(), Norm::Running);
-    assert!(creamery_fixtures::relative(&calibrated, &batch) < 0.1);
-    assert!(creamery_fixtures::relative(&stale, &batch) > 0.2);
+    assert!(relative(&calibrated, &batch) < 0.1);
+    assert!(relative(&stale, &batch) > 0.2);
     assert_eq!(
         supernet.state(),
         before,
@@ -123,7 +156,7 @@ fn calibration_replaces_the_running_statistics_by_the_batches_own() {
     );
 
     // Two batches: the average of what each alone gives.
-    let y = images(16, &device);
+    let y = images(16, device);
     let running = |batches: Vec<Tensor<4>>| {
         let mut net = net.clone();
         net.calibrate(batches).unwrap();
@@ -191,18 +224,21 @@ fn weights_that_do_not_fit_are_refused_and_nothing_changes() {
 
 #[test]
 fn a_parameter_that_the_loss_does_not_touch_has_gradient_zero() {
-    let device = Device::flex();
+    on_each_device(check_zero_gradients);
+}
+
+fn check_zero_gradients(device: &Device) {
     let net = Subnet::new(
         &space(),
         &architecture(vec![vec![2], vec![4], vec![0]]),
         3,
         7,
         0,
-        &device,
+        device,
     )
     .unwrap();
     let tracked = net.tracked();
-    let output = tracked.net().forward(images(2, &device), Norm::Batch);
+    let output = tracked.net().forward(images(2, device), Norm::Batch);
     // The features in front of the head do not depend on head and classifier.
     let gradients = tracked.gradients(&output.features().sum());
     let n = gradients.len();

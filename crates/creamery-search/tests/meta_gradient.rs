@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use creamery_fixtures::{Fixture, relative, space};
+use creamery_fixtures::{Fixture, on_each_device, relative, space, values};
 use creamery_nn::{Device, Norm, Subnet, SuperNet, loss};
 use creamery_search::{
     Entry, Examples, Matching, MetaNetwork, choose, rho_gradient, sigmoid, taught_targets,
@@ -17,10 +17,9 @@ struct Case {
     teacher: Tensor<2>,
 }
 
-fn case() -> Case {
-    let device = Device::flex();
+fn case(device: &Device) -> Case {
     let fixture = Fixture::read("meta_gradient");
-    let mut supernet = SuperNet::new(&space(), 3, 7, 0, &device).unwrap();
+    let mut supernet = SuperNet::new(&space(), 3, 7, 0, device).unwrap();
     // The fixture has the candidates of both paths only; the others keep their own values.
     let mut state = supernet.state();
     let given = fixture.under("param");
@@ -33,8 +32,8 @@ fn case() -> Case {
     let teacher = supernet.path(&fixture.architecture("teacher")).unwrap();
     let smoothing = fixture.number("label_smoothing");
     let examples = |x: &str, y: &str| Examples {
-        images: fixture.images(x, &device),
-        targets: loss::smoothed_targets(&fixture.labels[y], 7, smoothing, &device),
+        images: fixture.images(x, device),
+        targets: loss::smoothed_targets(&fixture.labels[y], 7, smoothing, device),
     };
     let (train, held_out) = (examples("x", "y"), examples("x_val", "y_val"));
     let teacher = softmax(teacher.forward(train.images.clone(), Norm::Batch).logits, 1);
@@ -62,16 +61,16 @@ fn gradient(case: &Case, rho: f64) -> (f64, Vec<Tensor<1>>) {
 
 #[test]
 fn the_whole_meta_step_is_that_of_pytorchs_double_backward() {
-    let case = case();
+    on_each_device(check_meta_step);
+}
+
+fn check_meta_step(device: &Device) {
+    let case = case(device);
     let fixture = &case.fixture;
-    let device = Device::flex();
     let output = case
         .student
-        .forward(fixture.images("anchors", &device), Norm::Batch);
-    let phi: Vec<f32> = softmax(output.logits, 1)
-        .into_data()
-        .try_into_vec()
-        .unwrap();
+        .forward(fixture.images("anchors", device), Norm::Batch);
+    let phi = values(softmax(output.logits, 1));
     assert!(relative(&phi, &fixture.tensors["phi_student"].values) < 1e-4);
 
     let theta = &fixture.tensors["theta/weight"].values;
@@ -104,7 +103,7 @@ fn the_whole_meta_step_is_that_of_pytorchs_double_backward() {
         sigmoid(meta.logit(&phi, &entries[choice.index].phi))
     );
 
-    let teacher: Vec<f32> = case.teacher.clone().into_data().try_into_vec().unwrap();
+    let teacher = values(case.teacher.clone());
     assert!(relative(&teacher, &fixture.tensors["teacher_softmax"].values) < 1e-4);
     let (value, gradient) = gradient(&case, choice.rho);
     assert!((value / fixture.number("loss") - 1.0).abs() < 1e-4);
@@ -139,15 +138,9 @@ fn the_whole_meta_step_is_that_of_pytorchs_double_backward() {
 /// loss is summed in f64 and the differences are wide; extrapolation takes the curvature out.
 #[test]
 fn the_derivative_in_rho_is_that_of_central_differences() {
-    let case = case();
+    let case = case(&Device::flex());
     let (rho, xi) = (0.6, 0.02);
-    let targets: Vec<f32> = case
-        .held_out
-        .targets
-        .clone()
-        .into_data()
-        .try_into_vec()
-        .unwrap();
+    let targets = values(case.held_out.targets.clone());
     let held_out = |rho: f64| {
         let mut inner = case.student.clone();
         let (_, gradient) = gradient(&case, rho);
@@ -157,7 +150,7 @@ fn the_derivative_in_rho_is_that_of_central_differences() {
         let logits = inner
             .forward(case.held_out.images.clone(), Norm::Batch)
             .logits;
-        let logits: Vec<f32> = logits.into_data().try_into_vec().unwrap();
+        let logits = values(logits);
         let rows = logits.chunks(7).zip(targets.chunks(7));
         let losses = rows.map(|(row, targets)| {
             let sum: f64 = row.iter().map(|z| f64::from(*z).exp()).sum();
@@ -193,7 +186,7 @@ fn the_derivative_in_rho_is_that_of_central_differences() {
 /// No derivative where the teacher says the same as the labels: KD and CE are then one.
 #[test]
 fn a_teacher_that_repeats_the_labels_has_no_influence() {
-    let case = case();
+    let case = case(&Device::flex());
     let (_, gradient) = gradient(&case, 0.5);
     let targets = case.train.targets.clone();
     let found = rho_gradient(

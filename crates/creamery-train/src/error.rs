@@ -79,7 +79,7 @@ impl TrainError {
                 error,
                 CheckpointError::Other { .. } | CheckpointError::Model { .. }
             ),
-            Self::Nn(error) => matches!(error, NnError::Space(_) | NnError::Device { .. }),
+            Self::Nn(error) => matches!(error, NnError::Space(_) | NnError::Device(_)),
             Self::NotFinite { .. } | Self::Task(_) => false,
         }
     }

@@ -1,7 +1,7 @@
 //! Ten SGD steps of one path, and the optimizers alone, against PyTorch and timm.
 
 use burn::tensor::{Tensor, TensorData};
-use creamery_fixtures::{Fixture, relative, space};
+use creamery_fixtures::{Fixture, on_each_device, relative, space, values};
 use creamery_nn::{Device, LayerParams, Norm, Subnet, loss};
 use creamery_train::optim::{
     Optimizer, OptimizerKind, OptimizerSettings, clip_factor, global_norm,
@@ -9,14 +9,16 @@ use creamery_train::optim::{
 
 #[test]
 fn ten_steps_of_sgd_have_the_losses_of_pytorch() {
-    let device = Device::flex();
+    on_each_device(check_ten_steps);
+}
+
+fn check_ten_steps(device: &Device) {
     let fixture = Fixture::read("supernet_path");
-    let mut net =
-        Subnet::new(&space(), &fixture.architecture("choices"), 3, 7, 0, &device).unwrap();
-    net.load(fixture.under("param"), &device).unwrap();
-    let x = fixture.images("x", &device);
+    let mut net = Subnet::new(&space(), &fixture.architecture("choices"), 3, 7, 0, device).unwrap();
+    net.load(fixture.under("param"), device).unwrap();
+    let x = fixture.images("x", device);
     let smoothing = fixture.number("label_smoothing");
-    let targets = loss::smoothed_targets(&fixture.labels["y"], 7, smoothing, &device);
+    let targets = loss::smoothed_targets(&fixture.labels["y"], 7, smoothing, device);
     let sgd = &fixture.json["sgd"];
     let setting = |key: &str| sgd[key].as_f64().unwrap();
     let mut optimizer = Optimizer::new(OptimizerSettings::sgd(setting("weight_decay")));
@@ -54,7 +56,10 @@ fn ten_steps_of_sgd_have_the_losses_of_pytorch() {
 
 #[test]
 fn optimizers_are_those_of_pytorch_and_timm() {
-    let device = Device::flex();
+    on_each_device(check_optimizers);
+}
+
+fn check_optimizers(device: &Device) {
     let text = include_str!("../../../fixtures/optimizers.json");
     let cases: serde_json::Value = serde_json::from_str(text).unwrap();
     for case in [
@@ -86,7 +91,7 @@ fn optimizers_are_those_of_pytorch_and_timm() {
         let mut optimizer = Optimizer::new(settings.clone());
         let tensor = |values: Vec<f32>| {
             let len = values.len();
-            Tensor::<1>::from_data(TensorData::new(values, [len]), &device)
+            Tensor::<1>::from_data(TensorData::new(values, [len]), device)
         };
         let mut value = tensor(list(&data["initial"]));
         let whole = 0..value.dims()[0];
@@ -99,14 +104,13 @@ fn optimizers_are_those_of_pytorch_and_timm() {
             };
             let gradient = tensor(list(&data["gradients"][step]));
             optimizer.step(layer, gradient, *lr, 1.0);
-            let found: Vec<f32> = value.clone().into_data().try_into_vec().unwrap();
-            let error = relative(&found, &list(&data["values"][step]));
+            let error = relative(&values(value.clone()), &list(&data["values"][step]));
             assert!(error < 1e-5, "{case}, step {step}: {error}");
             // Half-way through, the state goes through a checkpoint's form.
             if step == 4 {
                 let state = optimizer.state();
                 optimizer = Optimizer::new(settings.clone());
-                optimizer.load(state, &device).unwrap();
+                optimizer.load(state, device).unwrap();
             }
         }
     }

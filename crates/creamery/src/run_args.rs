@@ -25,8 +25,7 @@ pub(crate) struct RunArgs {
     /// Decides every random choice of the run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
-    /// What computes: cpu
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = device_help())]
     pub device: Option<String>,
     #[command(flatten)]
     pub place: PlaceArgs,
@@ -98,6 +97,12 @@ pub(crate) fn flags<'a>(given: impl IntoIterator<Item = (&'a str, Option<Value>)
         }
     }
     flags
+}
+
+/// The help of `--device`: what this very build has.
+pub(crate) fn device_help() -> String {
+    let names = creamery_nn::device_usage();
+    format!("What computes: {names}; others need a build with the Cargo feature of their name")
 }
 
 /// A table with a value at a dotted key.

@@ -66,9 +66,17 @@ fn finish(folder: &Path, config: &SearchConfig) -> SearchResult {
 
 #[test]
 fn a_search_ends_with_a_winner_within_budget_whose_weights_are_its_own() {
+    for device in creamery_nn::device_names() {
+        println!("device {device}");
+        check_search(device);
+    }
+}
+
+fn check_search(device: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a run");
-    let config = config();
+    let mut config = config();
+    config.device = device.into();
     let result = finish(&path, &config);
     assert!(config.budget.budget().contains(&result.cost));
     assert!(!result.board.is_empty() && result.family.is_empty());
@@ -98,7 +106,7 @@ fn a_search_ends_with_a_winner_within_budget_whose_weights_are_its_own() {
     }
 
     // The model file alone reproduces the validation accuracy.
-    let device = creamery_nn::Device::flex();
+    let device = creamery_nn::device(device).unwrap();
     let model = Model::load(&path.join("model.safetensors"), &device).unwrap();
     let data = data(&config);
     let pipeline = model.input.pipeline(28);

@@ -13,6 +13,7 @@ use crate::arch;
 use crate::cli::Global;
 use crate::error::CommandError;
 use crate::overview::table;
+use crate::run_args::device_help;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,8 +85,7 @@ struct StepArgs {
     /// Decides weights, images and random paths
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// What computes: cpu
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    #[arg(long, value_name = "NAME", default_value = "cpu", help = device_help())]
     device: String,
 }
 

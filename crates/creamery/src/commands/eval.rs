@@ -15,6 +15,7 @@ use crate::commands::note_skipped;
 use crate::error::CommandError;
 use crate::model_file::{self, RunSettings};
 use crate::overview::{Overview, exact};
+use crate::run_args::device_help;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,8 +45,7 @@ pub(crate) struct Args {
     /// Images at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = batch)]
     batch: usize,
-    /// What computes: cpu
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    #[arg(long, value_name = "NAME", default_value = "cpu", help = device_help())]
     device: String,
 }
 

@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::interrupt;
 use crate::overview::{exact, plural};
 use crate::recorded::Task;
-use crate::run_args::{PlaceArgs, flags};
+use crate::run_args::{PlaceArgs, device_help, flags};
 use crate::run_folder::{Previous, Workplace};
 use crate::shell::quoted;
 
@@ -59,8 +59,7 @@ pub(crate) struct Args {
     /// The images of RUN, if they lie elsewhere now
     #[arg(long, value_name = "D")]
     data: Option<String>,
-    /// What computes: cpu
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = device_help())]
     device: Option<String>,
     #[command(flatten)]
     place: PlaceArgs,

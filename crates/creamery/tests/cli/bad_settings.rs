@@ -68,6 +68,12 @@ fn a_value_of_the_wrong_type_or_out_of_range() {
             &["`data.validation` is 0.9"],
         );
         place.refused(2, &format!("{command} --device tpu"), &["`tpu`", "cpu"]);
+        #[cfg(not(feature = "cuda"))]
+        place.refused(
+            2,
+            &format!("{command} --device cuda"),
+            &["`cuda`", "--features cuda"],
+        );
     }
     place.refused(2, "retrain tiny.json --lr NaN", &["`train.lr`", "above 0"]);
     place.refused(
@@ -75,6 +81,21 @@ fn a_value_of_the_wrong_type_or_out_of_range() {
         "search --set data.validation=0",
         &["`data.validation` is 0", "held-out"],
     );
+    assert!(!place.path("runs/cream-fashion-mini-1").exists());
+}
+
+/// Of a machine whose Vulkan loader finds no driver.
+#[cfg(feature = "vulkan")]
+#[test]
+fn a_device_that_the_machine_has_not() {
+    let place = Place::new();
+    let says = [
+        "`vulkan`",
+        "found no vulkan device on this machine",
+        "driver",
+    ];
+    let no_driver = [("VK_DRIVER_FILES", "none"), ("VK_ICD_FILENAMES", "none")];
+    place.refused_with(&no_driver, 2, "search --device vulkan", &says);
     assert!(!place.path("runs/cream-fashion-mini-1").exists());
 }
 

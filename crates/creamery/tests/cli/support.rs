@@ -116,7 +116,19 @@ impl Place {
     /// Runs a command that must fail with `code`, and whose message must say all of `says`: on standard
     /// error, in at most two lines, with nothing on standard output.
     pub fn refused(&self, code: i32, line: &str, says: &[&str]) -> String {
-        let output = self.run(line);
+        self.refused_with(&[], code, line, says)
+    }
+
+    /// The same in an environment with `variables`.
+    pub fn refused_with(
+        &self,
+        variables: &[(&str, &str)],
+        code: i32,
+        line: &str,
+        says: &[&str],
+    ) -> String {
+        let mut command = self.command(line);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(
             output.status.code(),

@@ -24,10 +24,11 @@ pub use updates::{blend, dot, rmsprop, sgd};
 
 /// Whether a device is the CPU that the kernels are for.
 pub fn on_cpu(device: &Device) -> bool {
-    match device.as_dispatch() {
-        DispatchDevice::Flex(_) => true,
-        DispatchDevice::Autodiff(inner) => matches!(**inner, DispatchDevice::Flex(_)),
-    }
+    let computing = match device.as_dispatch() {
+        DispatchDevice::Autodiff(inner) => inner,
+        device => device,
+    };
+    matches!(computing, DispatchDevice::Flex(_))
 }
 
 /// Whether there is a fused body for a layer on a device.
