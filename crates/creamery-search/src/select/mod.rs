@@ -77,6 +77,8 @@ use evaluate::best;
 use tried::Tried;
 
 /// An algorithm that finds the best of a pool.
+///
+/// The settings of a selector must be such as [`SelectSettings::check`] accepts.
 pub trait Selector {
     /// How many paths it evaluates at most.
     fn evaluations(&self, pool: &Pool) -> usize;
