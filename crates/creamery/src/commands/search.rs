@@ -31,6 +31,8 @@ Examples:
       your images, a network for a phone
   creamery search --min-macs 1M --max-macs 8M --buckets 4
       a family of four networks from one run
+  creamery search --method cream-elastic
+      a network that is used as it is, without retraining
   creamery search --selector evolution
       the winner from among all networks under the budget, instead of from the board
   creamery search --set train.lr=0.05 --set cream.matching=none
@@ -45,7 +47,7 @@ pub(crate) struct Args {
     /// The networks to search among: tiny-32, cream-224, or a TOML file
     #[arg(long, value_name = "S")]
     space: Option<String>,
-    /// How to search: cream
+    /// How to search: cream, spos, fairnas, ofa, bignas, cream-elastic
     #[arg(long, value_name = "M")]
     method: Option<String>,
     /// What chooses the winner: board, evolution, nsga2, random, reinforce [default: the method's own]

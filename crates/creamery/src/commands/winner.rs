@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use creamery_search::{SearchResult, SelectorName};
+use creamery_search::{Method, SearchResult, SelectorName};
 use creamery_space::Space;
 use creamery_view::rounded_count;
 
@@ -20,6 +20,11 @@ pub(super) fn answer(
 ) -> Result<Answer, CommandError> {
     let file = folder.join("result.json");
     let command = format!("creamery retrain {}", quoted(&file));
+    // The networks of an elastic supernet are used as they are.
+    let next = match Method::named(&result.method).is_ok_and(Method::is_elastic) {
+        true => format!("creamery eval {}", quoted(folder)),
+        false => command.clone(),
+    };
     let evaluated = plural(result.evaluations, "path");
     let chosen = match result.selector {
         SelectorName::Board => format!("board, {evaluated} on it"),
@@ -35,7 +40,7 @@ pub(super) fn answer(
         .row("time", time(&result.timing))
         .row("weights", weights)
         .row("result", file.display().to_string())
-        .row("next", &command);
+        .row("next", next);
     let mut text = overview.to_string();
     if !result.family.is_empty() {
         let rows = result.family.iter().map(|member| {

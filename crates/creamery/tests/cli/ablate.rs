@@ -573,14 +573,58 @@ fn a_cell_that_fails_is_told_with_its_row_and_the_others_stay() {
 }
 
 #[test]
-fn the_table_of_the_paper_can_begin() {
-    let place = Place::with_digits();
-    let text = include_str!("../../../../docs/results/ablation.toml");
-    let table: toml::Table = toml::from_str(text).unwrap();
-    let rows = table["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 12);
-    place.write("table.toml", toml::to_string(&table).unwrap());
+fn networks_of_elastic_methods_are_measured_as_they_are() {
+    let rows = TABLE.find("[[rows]]").unwrap();
+    let elastic = r#"
+[search.select]
+images = 8
+population = 3
+generations = 2
+parents = 2
+[[rows]]
+name = "bignas"
+search.method = "bignas"
+retrain = false
+[[rows]]
+name = "cream-elastic"
+search.method = "cream-elastic"
+retrain = false
+"#;
+    let text = TABLE[..rows].replace("seeds = [0, 1]", "seeds = [0]") + elastic;
+    let place = with_table(&text);
+    let table = place.answer("ablate --config table.toml --out t");
+    for (index, (method, selector)) in [("bignas", "evolution"), ("cream-elastic", "board")]
+        .into_iter()
+        .enumerate()
+    {
+        let search = format!("t/{method}/seed-0/search");
+        let result = place.json(&format!("{search}/result.json"));
+        assert_eq!(
+            (&result["method"], &result["selector"]),
+            (&json!(method), &json!(selector))
+        );
+        let tested = place.answer(&format!("eval {search}"));
+        assert_eq!(
+            table["rows"][index]["cells"][0]["test_top1"],
+            tested["top1"]
+        );
+    }
+    let text = place.done("search --resume --out t/bignas/seed-0/search");
+    assert!(
+        text.contains("creamery eval t/bignas/seed-0/search"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_shipped_tables_can_begin() {
     let small = "--set search.data.source=mnist:digits --set search.train.batch=8 --set retrain.train.batch=8";
-    let listed = place.answer(&format!("ablate --config table.toml --dry-run {small}"));
-    assert_eq!(listed["to_do"], 36);
+    for (text, cells) in [
+        (include_str!("../../../../docs/results/ablation.toml"), 36),
+        (include_str!("../../../../docs/results/methods.toml"), 18),
+    ] {
+        let place = with_table(text);
+        let listed = place.answer(&format!("ablate --config table.toml --dry-run {small}"));
+        assert_eq!(listed["to_do"], cells);
+    }
 }
