@@ -171,7 +171,7 @@ pub struct ElasticSettings {
     pub random_paths: usize,
     /// Dropout in front of the classifier of the largest network, in [0, 1) (`bignas`).
     pub dropout: f64,
-    /// The share of the training after which kernels may be smaller (`ofa`).
+    /// The share of the training after which kernels may be smaller, above 0 (`ofa`).
     pub kernel_from: f64,
     /// The share after which blocks may be left out too (`ofa`).
     pub depth_from: f64,
@@ -291,9 +291,10 @@ impl SearchConfig {
         let elastic = &self.elastic;
         let (kernel, depth) = (elastic.kernel_from, elastic.depth_from);
         let shares = [0.0, kernel, depth, elastic.width_from, 1.0];
-        if !shares.is_sorted() {
+        // The largest network must have trained before it teaches.
+        if !shares.is_sorted() || kernel == 0.0 {
             return Err(ConfigError::Value(format!(
-                "`elastic.kernel_from`, `elastic.depth_from` and `elastic.width_from` are {kernel}, {depth} and {}, but must be shares of the training, in [0, 1], none before the one that it follows",
+                "`elastic.kernel_from`, `elastic.depth_from` and `elastic.width_from` are {kernel}, {depth} and {}, but must be shares of the training, above 0 and at most 1, none before the one that it follows",
                 elastic.width_from
             )));
         }
@@ -339,14 +340,15 @@ mod tests {
             ..SearchConfig::default()
         };
         assert!(config.check().unwrap_err().to_string().contains("`cream`"));
-        let mut config = SearchConfig::default();
-        config.elastic.width_from = f64::NAN;
-        assert!(
-            config
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("width_from")
-        );
+        for set in [
+            (|e| e.width_from = f64::NAN) as fn(&mut ElasticSettings),
+            |e| e.depth_from = 0.1,
+            |e| e.kernel_from = 0.0,
+        ] {
+            let mut config = SearchConfig::default();
+            set(&mut config.elastic);
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains("width_from"), "{error}");
+        }
     }
 }

@@ -19,7 +19,7 @@ struct Held {
 }
 
 /// Held-out images in memory that score many paths, batch by batch.
-pub struct Panel {
+pub(crate) struct Panel {
     held: Vec<Held>,
 }
 
@@ -137,7 +137,7 @@ impl Judge {
     ///
     /// # Errors
     /// If the images cannot be read.
-    pub fn panel(&self, images: usize) -> Result<Panel, TrainError> {
+    pub(crate) fn panel(&self, images: usize) -> Result<Panel, TrainError> {
         let drawn = draw(&self.validation, "panel", images, self.seed)?;
         Ok(Panel {
             held: load(
@@ -171,7 +171,7 @@ impl Judge {
     ///
     /// # Errors
     /// See [`calibrated`](Self::calibrated).
-    pub fn score(&self, path: Subnet, panel: &Panel) -> Result<f64, TrainError> {
+    pub(crate) fn score(&self, path: Subnet, panel: &Panel) -> Result<f64, TrainError> {
         let path = self.calibrated(path)?;
         let mut tally = Tally::default();
         for held in &panel.held {

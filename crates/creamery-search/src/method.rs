@@ -62,6 +62,11 @@ impl Method {
         matches!(self, Self::Cream | Self::CreamElastic)
     }
 
+    /// Whether phases of the training are shares of the whole, so that no epochs can be added once it has begun.
+    pub fn has_phases(self) -> bool {
+        self == Self::Ofa
+    }
+
     /// Refuses a space that the method has no use for.
     ///
     /// # Errors

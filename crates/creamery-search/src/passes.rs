@@ -11,7 +11,7 @@ use crate::meta::Examples;
 use crate::trainer::Trainer;
 
 /// The passes of one step, and what they add up to.
-pub struct Passes<'a> {
+pub(crate) struct Passes<'a> {
     batch: &'a Batch,
     step: u64,
     gathered: Gathered,
@@ -22,7 +22,7 @@ pub struct Passes<'a> {
 }
 
 /// What one pass yields.
-pub struct Passed {
+pub(crate) struct Passed {
     /// The path's softmax outputs, `[n, classes]`, outside of any graph.
     pub outputs: Tensor<2>,
     /// One flat gradient for each layer of the path.

@@ -17,7 +17,7 @@ use crate::method::Method;
 use crate::prioritized::Prioritized;
 use crate::progressive::Progressive;
 use crate::sandwich::Sandwich;
-use crate::select::Pool;
+use crate::select::{Pool, SelectorName};
 use crate::strategy::Strategy;
 use crate::trainer::Trainer;
 use crate::uniform::Uniform;
@@ -30,17 +30,84 @@ pub(crate) struct Prepared {
     pub plan: Plan,
     pub trainer: Trainer,
     pub strategy: Box<dyn Strategy>,
+    pub selector: SelectorName,
+    /// Whether the strategy keeps a board.
+    pub board: bool,
+}
+
+/// What a search asks of its configuration before it makes anything.
+struct Begun<'a> {
+    method: Method,
+    selector: SelectorName,
+    validation: &'a Split,
+    pool: Pool,
+    device: Device,
+}
+
+impl<'a> Begun<'a> {
+    fn new(config: &SearchConfig, space: &Space, data: &'a RunData) -> Result<Self, TrainError> {
+        config.check()?;
+        let method = Method::named(&config.method)?;
+        method.check(space)?;
+        Ok(Self {
+            method,
+            selector: config.select.selector(method.has_board())?,
+            validation: held_out(data)?,
+            device: creamery_nn::device(&config.device)?,
+            pool: Pool::new(
+                space,
+                data,
+                &config.budget,
+                config.select.seed.unwrap_or(config.seed),
+            )
+            .map_err(|error| match error {
+                TrainError::Config(error) => {
+                    ConfigError::Value(format!("`budget`: {error}")).into()
+                }
+                other => other,
+            })?,
+        })
+    }
+}
+
+/// Refuses a search that could not begin: settings out of range, no images to choose by, fewer images than
+/// a batch, an unknown device, a budget that nothing fits, a method or selector that does not suit. Trains nothing.
+///
+/// # Errors
+/// Those that [`search`](crate::search()) would begin with.
+pub fn check_start(config: &SearchConfig, space: &Space, data: &RunData) -> Result<(), TrainError> {
+    let begun = Begun::new(config, space, data)?;
+    plan(config, begun.method, space, data).check()
+}
+
+fn plan(config: &SearchConfig, method: Method, space: &Space, data: &RunData) -> Plan {
+    let mut identity = BTreeMap::from([
+        ("task".into(), "search".into()),
+        ("method".into(), config.method.clone()),
+        ("space".into(), space.fingerprint()),
+        ("data".into(), data.set.fingerprint()),
+        ("resolution".into(), data.pipeline.resolution.to_string()),
+        ("seed".into(), config.seed.to_string()),
+        ("batch".into(), config.train.batch.to_string()),
+        ("budget".into(), config.budget.budget().to_string()),
+        ("buckets".into(), config.budget.buckets.to_string()),
+    ]);
+    if method.has_phases() {
+        identity.insert("epochs".into(), config.train.epochs.to_string());
+    }
+    let (data_settings, train) = (&config.data, &config.train);
+    Plan::new(data, data_settings, train, config.seed, Identity(identity))
 }
 
 impl Prepared {
     pub fn new(config: &SearchConfig, space: &Space, data: &RunData) -> Result<Self, TrainError> {
-        config.check()?;
-        let method = Method::named(&config.method)?;
-        method.check(space)?;
-        let validation = held_out(data)?;
-        let seed = config.select.seed.unwrap_or(config.seed);
-        let pool = Pool::new(space, data, &config.budget, seed)?;
-        let device = creamery_nn::device(&config.device)?;
+        let Begun {
+            method,
+            selector,
+            validation,
+            pool,
+            device,
+        } = Begun::new(config, space, data)?;
         let (channels, classes) = (data.set.channels, data.set.classes.len());
         let supernet = supernet(method, space, channels, classes, config.seed, &device)?;
         let judge = Rc::new(Judge::new(
@@ -52,29 +119,15 @@ impl Prepared {
             config.seed,
             &device,
         )?);
-        let plan = Plan::new(
-            data,
-            &config.data,
-            &config.train,
-            config.seed,
-            Identity(BTreeMap::from([
-                ("task".into(), "search".into()),
-                ("method".into(), config.method.clone()),
-                ("space".into(), space.fingerprint()),
-                ("data".into(), data.set.fingerprint()),
-                ("resolution".into(), data.pipeline.resolution.to_string()),
-                ("seed".into(), config.seed.to_string()),
-                ("batch".into(), config.train.batch.to_string()),
-                ("budget".into(), config.budget.budget().to_string()),
-                ("buckets".into(), config.budget.buckets.to_string()),
-            ])),
-        );
+        let plan = plan(config, method, space, data);
         let schedule = config.train.schedule(plan.steps_per_epoch());
         let samplers = pool.samplers();
         let strategy = strategy(config, method, space, data, samplers, &judge, plan.steps())?;
         Ok(Self {
             trainer: Trainer::new(supernet, &config.train, schedule, config.seed),
             strategy,
+            selector,
+            board: method.has_board(),
             judge,
             pool,
             plan,
@@ -138,7 +191,7 @@ fn strategy(
 }
 
 /// The images to choose by.
-pub(crate) fn held_out(data: &RunData) -> Result<&Split, ConfigError> {
+fn held_out(data: &RunData) -> Result<&Split, ConfigError> {
     data.validation.as_ref().ok_or_else(|| {
         ConfigError::Value(
             "`data.validation` is 0, but a search needs held-out images to choose by: give a share such as 0.1".into(),

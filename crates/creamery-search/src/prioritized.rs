@@ -341,10 +341,6 @@ impl Strategy for Prioritized {
         Ok(())
     }
 
-    fn has_board(&self) -> bool {
-        true
-    }
-
     fn board(&self) -> Vec<BoardRow> {
         self.rows()
     }

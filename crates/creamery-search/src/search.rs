@@ -4,15 +4,14 @@ use std::sync::atomic::AtomicBool;
 
 use creamery_data::Batch;
 use creamery_space::Space;
-use creamery_train::engine::{self, Ended, Plan, Position, StepReport, Task};
+use creamery_train::engine::{self, Ended, Position, StepReport, Task};
 use creamery_train::event::{Accuracy, Events};
-use creamery_train::{Checkpoint, ConfigError, Identity, Outcome, RunData, RunFolder, TrainError};
+use creamery_train::{Checkpoint, Outcome, RunData, RunFolder, TrainError};
 
 use crate::config::SearchConfig;
-use crate::method::Method;
-use crate::prepared::{Prepared, held_out};
+use crate::prepared::Prepared;
 use crate::result::SearchResult;
-use crate::select::{Pool, Source, conclude};
+use crate::select::{Source, conclude};
 use crate::strategy::Strategy;
 use crate::trainer::Trainer;
 
@@ -38,8 +37,9 @@ pub fn search(
         plan,
         trainer,
         strategy,
+        selector,
+        ..
     } = Prepared::new(config, space, data)?;
-    let selector = config.select.selector(strategy.has_board())?;
     let mut task = SearchTask {
         trainer,
         strategy,
@@ -73,29 +73,6 @@ pub fn search(
     };
     run.write_json("result.json", &result)?;
     Ok(Outcome::Done(result))
-}
-
-/// Refuses a search that could not begin: settings out of range, no images to choose by, fewer images than
-/// a batch, an unknown device, a budget that nothing fits, a method or selector that does not suit. Trains nothing.
-///
-/// # Errors
-/// Those that [`search`] would begin with.
-pub fn check_start(config: &SearchConfig, space: &Space, data: &RunData) -> Result<(), TrainError> {
-    config.check()?;
-    let method = Method::named(&config.method)?;
-    method.check(space)?;
-    config.select.selector(method.has_board())?;
-    held_out(data)?;
-    let identity = Identity::default();
-    Plan::new(data, &config.data, &config.train, config.seed, identity).check()?;
-    creamery_nn::device(&config.device)?;
-    match Pool::new(space, data, &config.budget, config.seed) {
-        Ok(_) => Ok(()),
-        Err(TrainError::Config(error)) => {
-            Err(ConfigError::Value(format!("`budget`: {error}")).into())
-        }
-        Err(other) => Err(other),
-    }
 }
 
 struct SearchTask<'a> {

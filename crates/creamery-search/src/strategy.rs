@@ -37,11 +37,6 @@ pub trait Strategy {
         Ok(())
     }
 
-    /// Whether it keeps a board.
-    fn has_board(&self) -> bool {
-        false
-    }
-
     /// The prioritized paths, best first, bucket by bucket; empty for a strategy without a board.
     fn board(&self) -> Vec<BoardRow> {
         Vec::new()

@@ -94,6 +94,7 @@ impl Trained {
             plan,
             mut trainer,
             mut strategy,
+            board,
             ..
         } = Prepared::new(&config, &space, &data)?;
         plan.identity.check(&checkpoint.get("identity")?)?;
@@ -101,7 +102,7 @@ impl Trained {
         strategy.load(&mut checkpoint)?;
         Ok(Self {
             step: engine::position(&checkpoint)?.step,
-            board: strategy.has_board().then(|| strategy.board()),
+            board: board.then(|| strategy.board()),
             supernet: trainer.supernet,
             config,
             space,

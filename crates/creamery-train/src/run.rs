@@ -1,7 +1,7 @@
 //! The folder of a run.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -135,6 +135,20 @@ impl RunFolder {
     /// [`RunError::Io`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
         write_atomically(&self.file(name), bytes)
+    }
+
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), RunError> {
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RunError::io("remove", &path, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes a value as indented JSON, whole or not at all.

@@ -157,7 +157,8 @@ impl Recorded {
     }
 
     /// Refuses another space or other images, whatever their names. The engine compares fingerprints as
-    /// well; here the names are known.
+    /// well; here the names are known. Where the checkpoint is gone, the name of the data set is all there is to
+    /// compare.
     ///
     /// # Errors
     /// [`CheckpointError::Other`], or if the checkpoint is damaged.
@@ -177,16 +178,20 @@ impl Recorded {
         {
             return Err(other("space", before.name.clone(), space.name.clone()).into());
         }
+        let source = at(&self.config, "data.source").and_then(Value::as_str);
+        let source = source.unwrap_or_default();
         let checkpoint = checkpoint_path(&self.path);
         if !checkpoint.exists() {
-            return Ok(());
+            return match source == data {
+                true => Ok(()),
+                false => Err(other("data", source.into(), data.into()).into()),
+            };
         }
         let saved: Identity = Checkpoint::load_scalars(&checkpoint)?.get("identity")?;
-        let source = at(&self.config, "data.source").and_then(Value::as_str);
         match saved.0.get("data") {
             Some(found) if found != fingerprint => Err(other(
                 "data",
-                format!("{} [{found}]", source.unwrap_or_default()),
+                format!("{source} [{found}]"),
                 format!("{data} [{fingerprint}]"),
             )
             .into()),

@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use creamery_data::DataSet;
+use creamery_search::Method;
 use creamery_space::Space;
 use creamery_train::RunFolder;
 use creamery_train::engine::checkpoint_path;
@@ -116,6 +117,8 @@ impl Previous {
         self.check_settings(&config)?;
         self.check_identity(space, &set.name, &set.fingerprint())?;
         if config != self.config {
+            // The old result is none of the new plan, even if that is stopped before it has one.
+            self.run.remove("result.json")?;
             self.run.write("run.toml", run_toml(&config).as_bytes())?;
         }
         Ok(self.run)
@@ -126,9 +129,12 @@ impl Previous {
             .iter()
             .find_map(|key| differences(&self.config, config, key).into_iter().next());
         let epochs = |config: &Table| at(config, "train.epochs").and_then(Value::as_integer);
-        // Steps beyond a shorter plan cannot be undone.
-        let fewer = epochs(config) < epochs(&self.config);
-        let Some(key) = differs.or(fewer.then(|| "train.epochs".to_owned())) else {
+        // Steps beyond a shorter plan cannot be undone, nor those of a phase that a longer one would have later.
+        let method = at(config, "method").and_then(Value::as_str);
+        let phases = method.is_some_and(|name| Method::named(name).is_ok_and(Method::has_phases));
+        let (before, now) = (epochs(&self.config), epochs(config));
+        let impossible = now < before || (phases && now != before);
+        let Some(key) = differs.or(impossible.then(|| "train.epochs".to_owned())) else {
             return Ok(());
         };
         let text = |config| at(config, &key).map_or("none".to_owned(), ToString::to_string);

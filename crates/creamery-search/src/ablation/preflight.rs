@@ -8,7 +8,7 @@ use creamery_train::engine::Plan;
 use creamery_train::{DataSettings, Identity, Init, ModelInput, RunData, TrainError};
 
 use super::plan::{Ablation, Settings, in_row};
-use crate::search::check_start;
+use crate::prepared::check_start;
 
 /// The data sets of a table, each opened once.
 #[derive(Debug, Default)]

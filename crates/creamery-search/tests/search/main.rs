@@ -129,6 +129,18 @@ impl Observer for StopAt {
     }
 }
 
+/// Runs a search, or what is left of it, to the end of a step.
+fn stop_after(folder: &Path, config: &SearchConfig, step: u64) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut events = Events::default();
+    events.add(StopAt {
+        step,
+        stop: stop.clone(),
+    });
+    let outcome = run_in(folder, config, &mut events, &stop).unwrap();
+    assert_eq!(outcome, Outcome::Stopped { step: step + 1 });
+}
+
 #[test]
 fn a_search_that_was_stopped_ends_in_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -137,14 +149,7 @@ fn a_search_that_was_stopped_ends_in_the_same_bits() {
     let expected = finish(&whole, &config);
     // In warm-up, at the last step of an epoch, and while teachers teach.
     for step in [2, 5, 13] {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut events = Events::default();
-        events.add(StopAt {
-            step,
-            stop: stop.clone(),
-        });
-        let outcome = run_in(&parts, &config, &mut events, &stop).unwrap();
-        assert_eq!(outcome, Outcome::Stopped { step: step + 1 });
+        stop_after(&parts, &config, step);
     }
     let mut found = finish(&parts, &config);
     found.timing = expected.timing;

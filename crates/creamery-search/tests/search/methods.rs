@@ -61,14 +61,7 @@ fn every_method_that_was_stopped_ends_in_the_same_bits() {
         let expected = finish(&whole, &config);
         // While the largest trains alone in `ofa`, once it teaches, and after channels were sorted.
         for step in [1, 6, 9] {
-            let stop = Arc::new(AtomicBool::new(false));
-            let mut events = Events::default();
-            events.add(StopAt {
-                step,
-                stop: stop.clone(),
-            });
-            let outcome = run_in(&parts, &config, &mut events, &stop).unwrap();
-            assert_eq!(outcome, Outcome::Stopped { step: step + 1 }, "{name}");
+            stop_after(&parts, &config, step);
         }
         let mut found = finish(&parts, &config);
         found.timing = expected.timing;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use creamery_search::{SearchConfig, SearchResult, SelectConfig, Trained, select};
+use creamery_search::{SearchConfig, SelectConfig, Trained, select};
 use creamery_train::event::Events;
 use creamery_train::{Outcome, RunFolder};
 use creamery_view::Progress;
@@ -70,13 +70,6 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let own = Trained::config(&args.run)?;
     let config = args.config(previous.as_ref(), &own)?;
     config.check(&own)?;
-    if let Some(previous) = &previous
-        && let Some(space) = &previous.space
-        && let Some(result) = previous.unchanged_result::<SearchResult>(&config)?
-    {
-        global.note("this selection is finished; its result:");
-        return winner::answer(&result, space, previous.path());
-    }
     let own = SearchConfig {
         data: config.data.clone(),
         device: config.device.clone(),

@@ -204,22 +204,7 @@ fn a_table_that_was_killed_ends_as_one_that_was_not() {
             0 => "-q ablate --config table.toml --out killed",
             _ => "-q ablate --resume --out killed",
         };
-        let mut child = place
-            .command(line)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        while !place.path(&format!("killed/{until}")).exists() {
-            assert_eq!(
-                child.try_wait().unwrap(),
-                None,
-                "it ended before it could be killed"
-            );
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        place.kill_when(line, || place.path(&format!("killed/{until}")).exists());
         let table = place.json("killed/table.json");
         assert_eq!(table["finished"], [0, 0, 3][kill]);
     }

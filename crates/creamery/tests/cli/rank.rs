@@ -1,8 +1,5 @@
 //! `creamery rank`: rankings that are made, killed, shared, refused.
 
-use std::process::Stdio;
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::support::{Place, TINY, TINY_SEARCH};
@@ -110,18 +107,8 @@ fn slug(paths: &[Value]) -> String {
 fn a_ranking_that_was_killed_ends_as_one_that_was_not() {
     let place = with_searches(&["cream"]);
     let whole = place.answer(&format!("rank cream {RANK} --out whole"));
-    let mut child = place
-        .command(&format!("-q rank cream {RANK} --out killed"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while trained(&place, "killed/alone") < 2 {
-        assert_eq!(child.try_wait().unwrap(), None);
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let line = format!("-q rank cream {RANK} --out killed");
+    place.kill_when(&line, || trained(&place, "killed/alone") >= 2);
     assert!(place.json("killed/rank.json")["agreement"].is_null());
     let resumed = place.answer("rank --resume --out killed");
     assert_eq!(without_place(resumed), without_place(whole));

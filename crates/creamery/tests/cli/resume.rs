@@ -41,22 +41,7 @@ fn killed_three_times(command: &str, resume: &str) {
             _ => format!("-q {resume} --resume --out killed"),
         };
         let until = (all as f64 * part) as usize;
-        let mut child = place
-            .command(&line)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        while lines(&place, "killed") < until {
-            assert_eq!(
-                child.try_wait().unwrap(),
-                None,
-                "it ended before it could be killed"
-            );
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        place.kill_when(&line, || lines(&place, "killed") >= until);
         assert!(!place.path("killed/result.json").exists());
     }
     let answer = place.answer(&format!("{resume} --resume --out killed"));
@@ -156,6 +141,30 @@ fn a_finished_run_can_have_more_epochs() {
     assert_eq!(more["epochs"], 2);
     // The longer plan is the run's own from now on.
     assert_eq!(place.answer("retrain --resume --out r")["epochs"], 2);
+
+    // Stopped before it has come to its end, it has no result, least of all the old one.
+    let line = "-q retrain --resume --epochs 200 --set train.checkpoint_seconds=0 --out r";
+    let before = lines(&place, "r");
+    place.kill_when(line, || lines(&place, "r") > before);
+    assert!(!place.path("r/result.json").exists());
+    let most = "-q --json retrain --resume --epochs 3 --out r";
+    place.refused(2, most, &["train.epochs", "200"]);
+}
+
+#[test]
+fn phases_of_a_training_stay_where_they_are() {
+    let place = Place::with_digits();
+    let small = "--set select.images=8 --set select.population=2 --set select.generations=1";
+    place.done(&format!(
+        "-q search {TINY} {TINY_SEARCH} {small} --method ofa --out s"
+    ));
+    let result = place.read("s/result.json");
+    place.refused(
+        2,
+        "search --resume --epochs 9 --out s",
+        &["train.epochs", "9"],
+    );
+    assert_eq!(place.read("s/result.json"), result);
 }
 
 /// A retraining with inherited weights goes on even if the search that they came from is gone.

@@ -135,14 +135,7 @@ fn a_selection_that_was_killed() {
             1 => format!("-q select s {LONG} --out killed"),
             _ => "-q select s --resume --out killed".to_owned(),
         };
-        let mut child = place.command(&line).stdout(Stdio::null()).spawn().unwrap();
-        while lines(&place, "killed") < until {
-            let ended = child.try_wait().unwrap();
-            assert_eq!(ended, None, "it ended before it could be killed");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        place.kill_when(&line, || lines(&place, "killed") >= until);
         assert!(!place.path("killed/result.json").exists());
     }
     place.done("-q select s --resume --out killed");
@@ -157,6 +150,12 @@ fn a_selection_that_was_killed() {
         without_time(again)["architecture"],
         result("whole")["architecture"]
     );
+    // Even a finished selection does not answer for another supernet.
+    place.done(&format!(
+        "-q search {TINY} {TINY_SEARCH} --epochs 1 --out other"
+    ));
+    let says = ["evaluations.jsonl", "step"];
+    place.refused(2, "select other --resume --out killed", &says);
 }
 
 /// Stopped by SIGINT: the exit code tells, and the command that it prints goes on.

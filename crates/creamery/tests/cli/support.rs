@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -152,6 +153,23 @@ impl Place {
         }
         assert!(message.lines().count() <= 2, "creamery {line}\n{message}");
         message.to_owned()
+    }
+
+    /// Starts a command, and kills it as soon as it has come so far.
+    pub fn kill_when(&self, line: &str, so_far: impl Fn() -> bool) {
+        let mut child = self
+            .command(line)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while !so_far() {
+            let ended = child.try_wait().unwrap();
+            assert_eq!(ended, None, "it ended before it could be killed: {line}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Runs a shell's command line as it stands, `creamery` being the program under test.
