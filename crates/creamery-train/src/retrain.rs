@@ -124,6 +124,24 @@ impl RetrainConfig {
         resolve(defaults)
     }
 
+    /// Refuses a retraining on `data` that could not begin: settings out of range, fewer images than a batch, an
+    /// unknown device. Trains nothing.
+    ///
+    /// # Errors
+    /// Those that [`retrain`] would begin with.
+    pub fn check_start(&self, data: &RunData) -> Result<(), TrainError> {
+        self.check()?;
+        creamery_nn::device(&self.device)?;
+        Plan::new(
+            data,
+            &self.data,
+            &self.train,
+            self.seed,
+            Identity::default(),
+        )
+        .check()
+    }
+
     /// Refuses values that no retraining can have.
     ///
     /// # Errors

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use creamery_data::DataSet;
 use creamery_nn::NnError;
-use creamery_train::engine::Plan;
-use creamery_train::{DataSettings, Identity, Init, ModelInput, RunData, TrainError};
+use creamery_train::{DataSettings, Init, ModelInput, RunData, TrainError};
 
 use super::plan::{Ablation, Settings, in_row};
 use crate::prepared::check_start;
@@ -118,9 +117,7 @@ impl Preflight {
             return Ok(());
         };
         let data = self.data(&config.data, search.pipeline.resolution)?;
-        let identity = Identity::default();
-        Plan::new(&data, &config.data, &config.train, config.seed, identity).check()?;
-        creamery_nn::device(&config.device)?;
+        config.check_start(&data)?;
         if config.init == Init::Inherit {
             ModelInput::of(search).check(&data.set)?;
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use creamery_search::Trained;
 use creamery_search::rank::{Agreement, RankedPath, Ranking};
 use creamery_space::Architecture;
-use creamery_train::{Candidate, Layers, RetrainConfig, RetrainResult, RunData, RunFolder};
+use creamery_train::{Candidate, Init, Layers, RetrainConfig, RetrainResult, RunData, RunFolder};
 use creamery_view::chart::{Axis, Point, Scatter};
 use creamery_view::rounded_count;
 use serde::{Deserialize, Serialize};
@@ -66,10 +66,11 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RankConfig {
-    /// The folder of the search.
+    /// The folder of the search. Another may be named when the ranking goes on, as runs can be moved.
     supernet: PathBuf,
-    /// Where paths are trained alone.
-    alone: PathBuf,
+    /// Where paths are trained alone; in the ranking's own folder if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alone: Option<PathBuf>,
     /// Paths to compare.
     subnets: usize,
     /// How each is trained alone; its seed decides which they are, too.
@@ -91,12 +92,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let config = args.config(&trained, supernet, &folder, begun.as_ref())?;
     let (seed, epochs) = (config.retrain.seed, config.retrain.train.epochs);
     let paths = Ranking::draw(&trained, config.subnets, seed)?;
-    let part = Part {
-        trained: &trained,
-        config: &config,
-        global,
-    };
-    part.check()?;
+    let part = Part::new(&trained, &config, &folder, global)?;
     for path in &paths {
         part.check_begun(path)?;
     }
@@ -192,15 +188,19 @@ impl Args {
         };
         retrain.check()?;
         let subnets = begun.map_or(30, |begun| begun.subnets);
-        let alone = begun.map_or_else(|| absolute(folder).join("alone"), |b| b.alone.clone());
+        let alone = begun.and_then(|begun| begun.alone.clone());
         let config = RankConfig {
             supernet: absolute(&supernet),
-            alone: self.alone.as_deref().map_or(alone, absolute),
+            alone: self.alone.as_deref().map(absolute).or(alone),
             subnets: self.subnets.unwrap_or(subnets),
             retrain,
         };
+        let moved = |begun: &RankConfig| RankConfig {
+            supernet: config.supernet.clone(),
+            ..begun.clone()
+        };
         match begun {
-            Some(begun) if *begun != config => Err(CommandError::Usage(format!(
+            Some(begun) if moved(begun) != config => Err(CommandError::Usage(format!(
                 "`{}` was begun with other settings: go on with `{}` and no more, or begin another with another --out",
                 folder.display(),
                 Task::Rank.resume_command(folder)
@@ -218,45 +218,66 @@ fn absolute(path: &Path) -> PathBuf {
 /// What training a path alone needs.
 struct Part<'a> {
     trained: &'a Trained,
-    config: &'a RankConfig,
+    config: &'a RetrainConfig,
+    /// The images as the training has them.
+    data: RunData,
+    alone: PathBuf,
     global: &'a Global,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
     /// Refuses what no training can begin with.
-    fn check(&self) -> Result<(), CommandError> {
-        let (ours, theirs) = (
-            &self.config.retrain.data.source,
-            &self.trained.config.data.source,
-        );
-        if ours == theirs {
-            return Ok(());
+    fn new(
+        trained: &'a Trained,
+        config: &'a RankConfig,
+        folder: &Path,
+        global: &'a Global,
+    ) -> Result<Self, CommandError> {
+        let (alone, config) = (config.alone.clone(), &config.retrain);
+        let (ours, theirs) = (&config.data.source, &trained.config.data.source);
+        if ours != theirs {
+            return Err(CommandError::Usage(format!(
+                "the supernet was trained on `{theirs}`, so its paths cannot be compared on `{ours}`: leave `data.source` out"
+            )));
         }
-        Err(CommandError::Usage(format!(
-            "the supernet was trained on `{theirs}`, so its paths cannot be compared on `{ours}`: leave `data.source` out"
-        )))
+        if config.init == Init::Inherit {
+            return Err(CommandError::Usage(
+                "`init` is inherit, but paths that are to be compared with the supernet are trained from scratch: leave it out".into(),
+            ));
+        }
+        let set = trained.data.set.clone();
+        let resolution = trained.data.pipeline.resolution;
+        let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
+        config.check_start(&data)?;
+        Ok(Self {
+            trained,
+            config,
+            data,
+            alone: alone.unwrap_or_else(|| folder.join("alone")),
+            global,
+        })
     }
 
+    /// Where a path is trained; resolutions do not meet.
     fn folder(&self, path: &Architecture) -> PathBuf {
-        let text = path.to_string();
-        let choices = text.rsplit(':').next().unwrap_or(&text);
-        self.config.alone.join(choices.replace('/', "_"))
+        self.alone.join(path.to_string().replace([':', '/'], "_"))
     }
 
-    /// Refuses a path that was trained alone in another way.
+    /// Refuses a path that was trained alone in another way, or on other images.
     fn check_begun(&self, path: &Architecture) -> Result<(), CommandError> {
         let folder = self.folder(path);
         if !folder.join("run.toml").exists() {
             return Ok(());
         }
         let recorded = Recorded::read::<RetrainConfig>(&folder, Task::Retrain)?;
-        match recorded.change(&self.config.retrain) {
-            Some([key, before, now]) => Err(CommandError::Usage(format!(
+        if let Some([key, before, now]) = recorded.change(self.config) {
+            return Err(CommandError::Usage(format!(
                 "`{}` was trained with `{key}` {before}, which cannot become {now}: train all paths alike, or in another folder with --alone",
                 folder.display()
-            ))),
-            None => Ok(()),
+            )));
         }
+        let set = &self.trained.data.set;
+        recorded.check_identity(&self.trained.space, &set.name, &set.fingerprint())
     }
 
     /// Trains a path alone, or what is left of it; `None` if it was stopped.
@@ -265,20 +286,31 @@ impl Part<'_> {
             Left::Nothing(result) => return Ok(Some(result)),
             Left::Run(start) => start,
         };
-        let config = &self.config.retrain;
-        let set = self.trained.data.set.clone();
-        let data = RunData::prepare(set, &config.data, path.resolution, config.seed)?;
         let candidate = Candidate {
             space: &self.trained.space,
             architecture: path,
             inherited: None,
         };
-        let (outcome, _) = retrain::retrain_in(start, config, &candidate, &data, self.global)?;
+        let (outcome, _) =
+            retrain::retrain_in(start, self.config, &candidate, &self.data, self.global)?;
         Ok(done(outcome))
     }
 }
 
 fn chart(ranking: &Ranking, agreement: &Agreement) -> String {
+    // Whom the supernet would hand out, and whom it should.
+    let best = |score: fn(&RankedPath) -> f64| {
+        let paths = ranking.paths.iter();
+        paths.max_by(|a, b| score(a).total_cmp(&score(b)))
+    };
+    let chosen = best(|path| path.supernet.top1);
+    let winner = best(|path| path.alone.unwrap_or_default());
+    let label = |path: &RankedPath| match (Some(path) == chosen, Some(path) == winner) {
+        (true, true) => Some("best in both".to_owned()),
+        (true, false) => Some("the supernet's best".to_owned()),
+        (false, true) => Some("best alone".to_owned()),
+        (false, false) => None,
+    };
     let point = |path: &RankedPath| Point {
         x: path.supernet.top1,
         y: path.alone.unwrap_or_default(),
@@ -287,7 +319,7 @@ fn chart(ranking: &Ranking, agreement: &Agreement) -> String {
             path.architecture,
             rounded_count(path.cost.macs)
         ),
-        label: None,
+        label: label(path),
     };
     let scatter = Scatter {
         title: format!("How a {} supernet ranks its paths", ranking.method),
