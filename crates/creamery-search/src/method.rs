@@ -1,7 +1,7 @@
 //! The methods: how a supernet is trained, and who chooses.
 
 use creamery_space::Space;
-use creamery_train::ConfigError;
+use creamery_train::{ConfigError, nearest};
 
 /// A method of the field, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,7 @@ impl Method {
             return Ok(*method);
         }
         let names = Self::ALL.map(|(known, _)| known);
-        let near = names
-            .iter()
-            .find(|known| strsim::damerau_levenshtein(known, name) <= 2);
-        let hint = match near {
+        let hint = match nearest(name, names) {
             Some(method) => format!("did you mean `{method}`?"),
             None => format!("there is {}", names.join(", ")),
         };

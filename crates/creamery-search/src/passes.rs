@@ -96,3 +96,94 @@ impl<'a> Passes<'a> {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use creamery_nn::{Device, SuperNet};
+    use creamery_space::{Architecture, Space};
+    use creamery_train::{Decay, TrainSettings};
+
+    /// A trainer whose update is the gradient: plain descent at rate 1 without decay, momentum or clipping.
+    pub(crate) fn trainer(supernet: SuperNet) -> Trainer {
+        let settings = TrainSettings {
+            lr: 1.0,
+            decay: Decay::Constant,
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+            clip_norm: 0.0,
+            ..TrainSettings::default()
+        };
+        Trainer::new(supernet, &settings, settings.schedule(1), 0)
+    }
+
+    /// Four grey images of 28 px.
+    pub(crate) fn batch() -> Batch {
+        let images = (0..4 * 28 * 28).map(|i| ((i * 37 % 101) as f32 / 50.0) - 1.0);
+        Batch {
+            images: images.collect(),
+            labels: vec![0, 3, 1, 2],
+            n: 4,
+            size: 28,
+            channels: 1,
+            epoch: 0,
+            index: 0,
+        }
+    }
+
+    /// How far each of the supernet's values moved, layer after layer.
+    fn moved(before: &SuperNet, after: &SuperNet) -> Vec<f32> {
+        let values = |net: &SuperNet| -> Vec<f32> {
+            let layers = net.layers().map(|layer| layer.params.to_data());
+            let values = layers.map(|data| data.try_into_vec::<f32>().unwrap());
+            values.flatten().collect()
+        };
+        let pairs = values(before).into_iter().zip(values(after));
+        pairs.map(|(before, after)| before - after).collect()
+    }
+
+    #[test]
+    fn a_step_of_several_passes_is_the_sum_of_their_steps() {
+        let space = Space::builtin("tiny-32").unwrap();
+        let device = Device::flex();
+        let path = |choices: [&[i8]; 3]| {
+            Architecture::new("tiny-32", 28, choices.map(<[i8]>::to_vec).to_vec())
+        };
+        // They share some operations, and in an elastic supernet all blocks.
+        let paths = [
+            path([&[0, 5], &[3], &[1, -1, 4]]),
+            path([&[0], &[2, 3], &[1, 5]]),
+        ];
+        for elastic in [false, true] {
+            let net = match elastic {
+                true => SuperNet::elastic(&space, 1, 4, false, 7, &device),
+                false => SuperNet::new(&space, 1, 4, 7, &device),
+            };
+            let net = net.unwrap();
+            let batch = batch();
+            let step = |chosen: &[Architecture]| -> Vec<f32> {
+                let mut trainer = trainer(net.clone());
+                let mut passes = Passes::new(&batch, 0);
+                for path in chosen {
+                    let path = trainer.supernet.path(path).unwrap();
+                    let examples = trainer.examples(&batch);
+                    passes.run(&trainer, &path, examples, None).unwrap();
+                }
+                passes.update(&mut trainer).unwrap();
+                moved(&net, &trainer.supernet)
+            };
+            let sum = step(&paths);
+            let (first, second) = (step(&paths[..1]), step(&paths[1..]));
+            let mut touched = 0;
+            for (sum, (a, b)) in sum.iter().zip(first.iter().zip(&second)) {
+                assert!(
+                    (sum - (a + b)).abs() <= 2e-6 + 1e-4 * sum.abs(),
+                    "{sum} {a} {b}"
+                );
+                touched += usize::from(*a != 0.0 && *b != 0.0);
+            }
+            assert!(touched > 1000, "they meet in {touched} values");
+        }
+    }
+}

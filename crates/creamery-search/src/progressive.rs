@@ -239,6 +239,7 @@ impl Strategy for Progressive {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passes::tests::{batch, trainer};
 
     #[test]
     fn the_phases_come_in_turn_and_by_halves() {
@@ -262,6 +263,64 @@ mod tests {
         for (share, phase) in phases {
             assert_eq!(Phase::at(share, &settings), phase, "{share}");
         }
+    }
+
+    /// The largest network learns, then teaches as it was, however far the supernet moves and its channels change
+    /// places; through a checkpoint too.
+    #[test]
+    fn the_teacher_stays_what_it_was_when_it_began_to_teach() {
+        let space = Space::builtin("tiny-32").unwrap();
+        let device = creamery_nn::Device::flex();
+        let net = creamery_nn::SuperNet::elastic(&space, 1, 4, true, 7, &device).unwrap();
+        let mut trainer = trainer(net);
+        let batch = batch();
+        let settings = ElasticSettings::default();
+        let largest = space.largest(28).unwrap();
+        let begin = || {
+            let budget = creamery_space::Budget::default();
+            let samplers = vec![Sampler::new(&space, 28, 1, 4, &budget).unwrap()];
+            Progressive::new(&settings, &space, samplers, largest.clone(), 10)
+        };
+        let mut strategy = begin();
+        let images = trainer.examples(&batch).images;
+        let says = |net: &Subnet, trainer: &Trainer| -> Vec<f32> {
+            let says = trainer.ask(net, images.clone()).into_data();
+            says.try_into_vec().unwrap()
+        };
+        let mut kept = Vec::new();
+        for step in 0..10 {
+            let own = trainer.supernet.path(&largest).unwrap();
+            if step == 3 {
+                kept = says(&own, &trainer);
+            }
+            let at = Position {
+                step,
+                ..Position::default()
+            };
+            let events = &mut Events::default();
+            strategy.step(at, &batch, &mut trainer, events).unwrap();
+            match &strategy.teacher {
+                Teacher::None => assert!(step < 3, "it teaches from a quarter of the training"),
+                Teacher::Ready(net) => {
+                    assert_eq!(says(net, &trainer), kept, "step {step}");
+                    assert_ne!(
+                        says(&trainer.supernet.path(&largest).unwrap(), &trainer),
+                        kept
+                    );
+                }
+                Teacher::Saved(_) => panic!("it was used"),
+            }
+            let mut checkpoint = Checkpoint::default();
+            strategy.save(&mut checkpoint);
+            strategy = begin();
+            strategy.load(&mut checkpoint).unwrap();
+            if step >= 3 {
+                let asked = strategy.ask(&trainer, images.clone()).unwrap();
+                let asked: Vec<f32> = asked.into_data().try_into_vec().unwrap();
+                assert_eq!(asked, kept, "read back at step {step}");
+            }
+        }
+        assert!(strategy.state.sorted);
     }
 
     #[test]

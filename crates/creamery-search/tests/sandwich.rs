@@ -1,7 +1,7 @@
 //! A step of the sandwich rule against PyTorch.
 
 use creamery_data::Batch;
-use creamery_fixtures::{Fixture, relative, space};
+use creamery_fixtures::{Fixture, on_each_device, relative, space};
 use creamery_nn::{Device, SuperNet};
 use creamery_search::{ElasticSettings, Sandwich, Strategy, Trainer};
 use creamery_space::{Budget, Sampler};
@@ -13,10 +13,13 @@ use creamery_train::{Decay, TrainSettings};
 /// is by the sum of their gradients.
 #[test]
 fn the_step_is_that_of_pytorch() {
-    let device = Device::flex();
+    on_each_device(check_step);
+}
+
+fn check_step(device: &Device) {
     let fixture = Fixture::read("sandwich");
     let space = space();
-    let mut supernet = SuperNet::elastic(&space, 3, 7, false, 0, &device).unwrap();
+    let mut supernet = SuperNet::elastic(&space, 3, 7, false, 0, device).unwrap();
     let mut state = supernet.state();
     for tensor in &mut state {
         if let Some(values) = fixture.tensors.get(&format!("param/{}", tensor.name)) {
@@ -49,7 +52,7 @@ fn the_step_is_that_of_pytorch() {
         space.largest(32).unwrap(),
         space.smallest(32).unwrap(),
     );
-    let images = fixture.images("x", &device);
+    let images = fixture.images("x", device);
     let [n, size, _, channels] = images.dims();
     let batch = Batch {
         images: images.into_data().try_into_vec().unwrap(),

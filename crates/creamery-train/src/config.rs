@@ -148,6 +148,15 @@ pub fn merge(under: &mut Table, over: Table) {
     }
 }
 
+/// The known name that was probably meant by a wrong one, if any is near: at most half of its letters are others.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known = known.into_iter();
+    let near = known
+        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
+        .filter(|(distance, name)| *distance <= (name.len().max(wrong.len()) / 2).max(1));
+    near.min().map(|(_, name)| name)
+}
+
 /// Serde's message, with the nearest of the names that it lists.
 fn readable(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field `") else {
@@ -157,13 +166,8 @@ fn readable(message: &str) -> String {
         return message.to_owned();
     };
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(wrong, name), *name))
-        .filter(|(distance, name)| *distance <= (name.len().max(wrong.len()) / 2).max(1))
-        .min();
-    match nearest {
-        Some((_, name)) => format!("unknown key `{wrong}`, did you mean `{name}`?"),
+    match nearest(wrong, known.iter().copied()) {
+        Some(name) => format!("unknown key `{wrong}`, did you mean `{name}`?"),
         None => format!("unknown key `{wrong}`; there are {}", known.join(", ")),
     }
 }

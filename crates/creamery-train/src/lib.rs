@@ -51,7 +51,7 @@ mod schedule;
 mod settings;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Identity};
-pub use config::{ConfigError, Layers, merge};
+pub use config::{ConfigError, Layers, merge, nearest};
 pub use data::RunData;
 pub use dropout::dropout_mask;
 pub use error::TrainError;

@@ -50,6 +50,14 @@ pub(crate) enum CommandError {
         /// What is wrong with it.
         source: Box<CommandError>,
     },
+    /// Cells of a table that diverged; the rest of it is finished.
+    #[error("{first} (and {others} more; the other cells are finished)")]
+    Cells {
+        /// The first of them.
+        first: Box<CommandError>,
+        /// How many more.
+        others: usize,
+    },
     /// Two rankings that cannot be compared.
     #[error(transparent)]
     Rank(#[from] RankError),
@@ -99,6 +107,7 @@ impl CommandError {
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Train(error) => error.is_usage(),
             Self::Cell { source, .. } => source.is_usage(),
+            Self::Cells { .. } => false,
             Self::File { .. } | Self::Output(_) | Self::Signals(_) | Self::Rank(_) => false,
         }
     }
@@ -106,6 +115,15 @@ impl CommandError {
     /// 2 for a wrong command, 1 for a failed one.
     pub fn exit_code(&self) -> u8 {
         if self.is_usage() { 2 } else { 1 }
+    }
+
+    /// Whether a training diverged.
+    pub fn diverged(&self) -> bool {
+        match self {
+            Self::Cell { source, .. } => source.diverged(),
+            Self::Train(error) => matches!(error, TrainError::NotFinite { .. }),
+            _ => false,
+        }
     }
 
     /// The message, followed by those causes that it does not tell itself, on one line.

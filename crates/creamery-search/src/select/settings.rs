@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use creamery_train::ConfigError;
+use creamery_train::{ConfigError, nearest};
 use serde::{Deserialize, Serialize};
 
 /// Which selector.
@@ -63,14 +63,10 @@ impl TryFrom<String> for SelectorName {
         if let Some(name) = Self::ALL.into_iter().find(|name| name.as_str() == text) {
             return Ok(name);
         }
-        let distance = |name: &Self| strsim::damerau_levenshtein(name.as_str(), &text);
-        let nearest = Self::ALL.into_iter().min_by_key(distance);
-        Err(match nearest.filter(|name| distance(name) <= 3) {
+        let all = Self::ALL.map(Self::as_str);
+        Err(match nearest(&text, all) {
             Some(name) => format!("unknown selector `{text}`, did you mean `{name}`?"),
-            None => {
-                let all = Self::ALL.map(Self::as_str).join(", ");
-                format!("unknown selector `{text}`; there are {all}")
-            }
+            None => format!("unknown selector `{text}`; there are {}", all.join(", ")),
         })
     }
 }

@@ -114,6 +114,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         global.note("this table is finished; its result:");
     }
     let stop = interrupt::stop_flag()?;
+    let mut failed = Vec::new();
     for (number, (row, seed)) in (1..).zip(ablation.cells()) {
         if results.iter().any(|result| result.folder == row.cell(seed)) {
             continue;
@@ -124,7 +125,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         ));
         let done = match stop.load(Ordering::Relaxed) {
             true => None,
-            false => cells.work(&run, row, seed)?,
+            false => match cells.work(&run, row, seed) {
+                // A training that diverges is the row's own matter.
+                Err(error) if error.diverged() => {
+                    global.note(&format!("error: {}", error.with_causes()));
+                    failed.push(error);
+                    continue;
+                }
+                done => done?,
+            },
         };
         let Some(result) = done else {
             return Ok(stopped(&report, &folder, &row.name, seed));
@@ -132,7 +141,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         results.push(result);
         report = paper.write(&results)?;
     }
-    answer(&ablation, &report, &folder)
+    match failed.len() {
+        0 => answer(&ablation, &report, &folder),
+        1 => Err(failed.remove(0)),
+        count => Err(CommandError::Cells {
+            first: Box::new(failed.remove(0)),
+            others: count - 1,
+        }),
+    }
 }
 
 impl Args {

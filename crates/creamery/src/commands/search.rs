@@ -21,8 +21,8 @@ use crate::run_args::RunArgs;
 use crate::run_folder::{self, Previous, Start};
 
 const EXAMPLES: &str = "\
-Trains one supernet that holds every network of the space, lets the best ones teach the others, and
-hands back the winner with its weights.
+Trains one supernet that holds every network of the space, in the way of --method (by default the best
+networks teach the others), and hands back the winner with its weights.
 
 Examples:
   creamery search

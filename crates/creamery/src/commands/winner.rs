@@ -21,7 +21,8 @@ pub(super) fn answer(
     let file = folder.join("result.json");
     let command = format!("creamery retrain {}", quoted(&file));
     // The networks of an elastic supernet are used as they are.
-    let next = match Method::named(&result.method).is_ok_and(Method::is_elastic) {
+    let elastic = Method::named(&result.method).is_ok_and(Method::is_elastic);
+    let next = match elastic {
         true => format!("creamery eval {}", quoted(folder)),
         false => command.clone(),
     };
@@ -53,8 +54,13 @@ pub(super) fn answer(
             ]
         });
         let header = ["bucket", "MACs", "params", "validation", "architecture"];
+        let member = match elastic {
+            true => "for a member's weights choose it alone, with creamery select and its bounds"
+                .to_owned(),
+            false => format!("train a member with {command} --bucket N"),
+        };
         text = format!(
-            "{text}\nThe family; train a member with {command} --bucket N\n{}",
+            "{text}\nThe family; {member}\n{}",
             table(&header, &[4], rows.collect())
         );
     }
