@@ -5,6 +5,7 @@
 //! expanded, 16 bits keep their high byte, alpha is dropped. An orientation in EXIF is not applied.
 
 use std::io::Cursor;
+use std::path::Path;
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -96,6 +97,11 @@ pub(crate) fn sniff(start: &[u8]) -> Result<Format, ImageError> {
     } else {
         Err(ImageError::Unknown)
     }
+}
+
+/// Reads and decodes an image file to three channels.
+pub(crate) fn read(path: &Path) -> Result<Image, ImageError> {
+    decode(&std::fs::read(path).map_err(ImageError::Unreadable)?)
 }
 
 /// Decodes a whole JPEG or PNG file to three channels.

@@ -161,7 +161,7 @@ fn check(
 }
 
 /// The file's size, if it is a file that begins like an image.
-fn check_start(path: &PathBuf) -> Result<u64, ImageError> {
+fn check_start(path: &Path) -> Result<u64, ImageError> {
     let bytes = file_size(path)?;
     let mut start = Vec::with_capacity(SIGNATURE_BYTES);
     fs::File::open(path)
@@ -172,14 +172,14 @@ fn check_start(path: &PathBuf) -> Result<u64, ImageError> {
 }
 
 /// The file's size, if it can be decoded.
-fn check_whole(path: &PathBuf) -> Result<u64, ImageError> {
+fn check_whole(path: &Path) -> Result<u64, ImageError> {
     let bytes = file_size(path)?;
-    decode::decode(&fs::read(path).map_err(ImageError::Unreadable)?)?;
+    decode::read(path)?;
     Ok(bytes)
 }
 
 /// The size of a file that may be read; asking first keeps a pipe from blocking.
-fn file_size(path: &Path) -> Result<u64, ImageError> {
+pub(crate) fn file_size(path: &Path) -> Result<u64, ImageError> {
     let metadata = fs::metadata(path).map_err(ImageError::Unreadable)?;
     if !metadata.is_file() {
         return Err(ImageError::NotAFile);

@@ -13,3 +13,51 @@ pub struct Image {
     /// `(y * width + x) * channels + c`.
     pub pixels: Vec<u8>,
 }
+
+impl Image {
+    /// The picture's brightness, one sample per pixel: 0.299 red + 0.587 green + 0.114 blue, rounded (ITU-R BT.601,
+    /// as PIL's mode `L` has it).
+    pub(crate) fn to_grey(&self) -> Self {
+        if self.channels == 1 {
+            return self.clone();
+        }
+        let grey = self.pixels.chunks_exact(3).map(|pixel| {
+            let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
+            // In 2^16ths, as integers; the weights sum up to 2^16, so white stays white.
+            ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+        });
+        Self {
+            channels: 1,
+            pixels: grey.collect(),
+            ..*self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_become_as_grey_as_they_are_bright() {
+        let colours = [
+            [255, 255, 255],
+            [0, 0, 0],
+            [77, 77, 77],
+            [255, 0, 0],
+            [0, 255, 0],
+            [0, 0, 255],
+            [10, 200, 30],
+        ];
+        let image = Image {
+            width: colours.len(),
+            height: 1,
+            channels: 3,
+            pixels: colours.concat(),
+        };
+        let grey = image.to_grey();
+        // What PIL's `convert("L")` gives.
+        assert_eq!(grey.pixels, [255, 0, 77, 76, 150, 29, 124]);
+        assert_eq!(grey.to_grey(), grey);
+    }
+}

@@ -1,8 +1,12 @@
 //! From a decoded image to the numbers a network takes.
 
+use std::path::Path;
+
 use rand::{Rng, RngExt};
 
+use crate::decode;
 use crate::error::DataError;
+use crate::folder::file_size;
 use crate::image::Image;
 use crate::normalisation::Normalisation;
 use crate::window::{Window, cut, resized_size};
@@ -45,6 +49,26 @@ impl Pipeline {
     /// Floats of one image as networks take it: `resolution * resolution * channels`.
     pub(crate) fn samples(&self) -> usize {
         self.resolution * self.resolution * self.channels
+    }
+
+    /// An image file as networks take it in evaluation, `resolution * resolution * channels` values. Where the
+    /// pipeline has one channel, colours become grey.
+    ///
+    /// # Errors
+    /// [`DataError::Image`] if the file cannot be read or decoded; those of impossible settings.
+    pub fn file(&self, path: &Path) -> Result<Vec<f32>, DataError> {
+        let transform = self.ready()?;
+        let image = file_size(path).and_then(|_| decode::read(path));
+        let mut image = image.map_err(|fault| DataError::Image {
+            path: path.to_owned(),
+            fault,
+        })?;
+        if self.channels == 1 {
+            image = image.to_grey();
+        }
+        let mut samples = Vec::with_capacity(self.samples());
+        transform.evaluate(&image, &mut samples)?;
+        Ok(samples)
     }
 
     /// Makes the pipeline ready to work, once its settings are known to fit each other.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode::{self, ImageError};
+use crate::decode;
 use crate::error::DataError;
 use crate::image::Image;
 
@@ -269,13 +269,10 @@ impl fmt::Debug for Split {
 impl ImageFile {
     /// Reads and decodes the file.
     pub(crate) fn decode(&self) -> Result<Image, DataError> {
-        std::fs::read(&self.path)
-            .map_err(ImageError::Unreadable)
-            .and_then(|bytes| decode::decode(&bytes))
-            .map_err(|fault| DataError::Image {
-                path: self.path.clone(),
-                fault,
-            })
+        decode::read(&self.path).map_err(|fault| DataError::Image {
+            path: self.path.clone(),
+            fault,
+        })
     }
 }
 

@@ -82,7 +82,7 @@ pub struct HeadGrads {
 }
 
 /// No norm, in the form of one.
-const IDENTITY: NormBlock<'static> = NormBlock {
+pub(crate) const IDENTITY: NormBlock<'static> = NormBlock {
     mean: &[0.0; LANES],
     root: &[0.0; LANES],
     scale: &[1.0; LANES],
@@ -314,7 +314,7 @@ pub fn backward(
     }))
 }
 
-fn check(shape: &HeadShape, weights: &HeadWeights<'_>) -> Result<(), KernelError> {
+pub(crate) fn check(shape: &HeadShape, weights: &HeadWeights<'_>) -> Result<(), KernelError> {
     let HeadShape {
         images,
         height,

@@ -63,6 +63,7 @@ mod elementwise;
 mod error;
 mod grid;
 pub mod head;
+pub mod inference;
 mod isa;
 mod map;
 mod math;

@@ -136,6 +136,23 @@ impl Norm {
         }
     }
 
+    /// The shifts of all channels from a block on.
+    pub(crate) fn shifts(&self, block: usize) -> &[f32] {
+        &self.rows[SHIFT * self.padded + block * LANES..(SHIFT + 1) * self.padded]
+    }
+
+    /// Multiplies the rows of a weight, one for each channel, by the scales, so that only the shifts are left to be
+    /// added.
+    pub(crate) fn fold_into(&self, rows: &mut [f32]) {
+        let k = rows.len() / self.channels;
+        for (row, scale) in rows
+            .chunks_exact_mut(k)
+            .zip(&self.rows[SCALE * self.padded..])
+        {
+            row.iter_mut().for_each(|weight| *weight *= scale);
+        }
+    }
+
     /// The coefficients of a block.
     pub(crate) fn block(&self, block: usize) -> NormBlock<'_> {
         let row = |row: usize| &self.rows[row * self.padded + block * LANES..][..LANES];

@@ -72,6 +72,8 @@ pub(crate) enum Start<'a> {
     Values(View<'a>),
     /// A value for each column (padded to whole blocks).
     Bias(&'a [f32]),
+    /// Both.
+    BiasAndValues(&'a [f32], View<'a>),
 }
 
 /// Sums over the rows of C, for each column (all padded to whole blocks).
@@ -141,12 +143,12 @@ impl<'a> Product<'a> {
 
     /// The same product, added to `start`.
     pub(crate) fn start(mut self, start: Start<'a>) -> Self {
+        if let Start::Bias(bias) | Start::BiasAndValues(bias, _) = start {
+            let columns = self.n.next_multiple_of(LANES);
+            assert!(bias.len() >= columns, "a bias covers the columns");
+        }
         match start {
-            Start::Bias(bias) => assert!(
-                bias.len() >= self.n.next_multiple_of(LANES),
-                "a bias covers the columns"
-            ),
-            Start::Values(values) if self.m > 0 && self.n > 0 => {
+            Start::Values(values) | Start::BiasAndValues(_, values) if self.m > 0 && self.n > 0 => {
                 let lane = if self.c.whole {
                     LANES - 1
                 } else {
@@ -269,9 +271,9 @@ fn tile<S: Simd, const MR: usize, const NR: usize, const BY_COLUMNS: bool>(
     let c = unsafe { p.c.at.add(block * p.c.block + row * p.c.row) };
     match p.start {
         Start::Zero => {}
-        Start::Held | Start::Values(_) => {
+        Start::Held | Start::Values(_) | Start::BiasAndValues(..) => {
             let from = match p.start {
-                Start::Values(values) => values
+                Start::Values(values) | Start::BiasAndValues(_, values) => values
                     .pointer()
                     .wrapping_add(block * p.c.block + row * p.c.row),
                 _ => c.cast_const(),
@@ -291,12 +293,15 @@ fn tile<S: Simd, const MR: usize, const NR: usize, const BY_COLUMNS: bool>(
                 }
             }
         }
-        Start::Bias(bias) => {
-            for acc in &mut acc {
-                for (j, acc) in acc.iter_mut().enumerate() {
-                    // SAFETY: `start` checked that the bias covers all blocks.
-                    *acc = unsafe { s.load(bias.as_ptr().add((block + j) * LANES)) };
-                }
+        Start::Bias(_) => {}
+    }
+    if let Start::Bias(bias) | Start::BiasAndValues(bias, _) = p.start {
+        for acc in &mut acc {
+            for (j, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: `start` checked that the bias covers all blocks.
+                *acc = s.add(*acc, unsafe {
+                    s.load(bias.as_ptr().add((block + j) * LANES))
+                });
             }
         }
     }
@@ -470,7 +475,7 @@ mod tests {
         fn products_equal_the_naive_one(
             (m, n, k) in (1usize..40, 1usize..90, 1usize..50),
             by_columns in any::<bool>(),
-            start in 0..4,
+            start in 0..5,
             seed in any::<u64>(),
         ) {
             let (n_padded, m_padded, k_padded) =
@@ -494,7 +499,8 @@ mod tests {
                     0 => Start::Zero,
                     1 => Start::Held,
                     2 => Start::Bias(&bias),
-                    _ => Start::Values(held[..].into()),
+                    3 => Start::Values(held[..].into()),
+                    _ => Start::BiasAndValues(&bias, held[..].into()),
                 };
                 let mut about = shift.clone();
                 let sums = [&mut about[..], &mut sum, &mut squares];
@@ -509,6 +515,7 @@ mod tests {
                             Start::Held => c[blocked(m, i, j)],
                             Start::Bias(bias) => bias[j],
                             Start::Values(_) => held[blocked(m, i, j)],
+                            Start::BiasAndValues(bias, _) => bias[j] + held[blocked(m, i, j)],
                         };
                         let exact = (0..k).fold(f64::from(begin), |sum, kk| {
                             sum + f64::from(a[at(i, kk)]) * f64::from(b[blocked(k, kk, j)])

@@ -5,6 +5,7 @@ mod naive;
 use creamery_kernels::block::{
     self, BlockRunningStats, BlockShape, BlockStats, BlockWeights, ExpandWeights, SqueezeWeights,
 };
+use creamery_kernels::inference::Layer;
 use creamery_kernels::{ChannelStats, Isa, KernelError, NormWeights, RunningStats, with_isa};
 use naive::{close, uniform};
 use proptest::prelude::*;
@@ -92,7 +93,8 @@ impl Case {
         }
     }
 
-    fn infer(&self) -> Vec<f32> {
+    /// By the operator, and image by image by the layer that is made ready.
+    fn infer(&self) -> [Vec<f32>; 2] {
         let running = self.running();
         fn of(stats: &ChannelStats) -> RunningStats<'_> {
             RunningStats {
@@ -105,7 +107,21 @@ impl Case {
             depthwise: of(&running.depthwise),
             project: of(&running.project),
         };
-        block::infer(&self.shape, &self.weights(), &stats, &self.x).unwrap()
+        let shape = BlockShape {
+            images: 1,
+            ..self.shape
+        };
+        let layer = Layer::block(&shape, &self.weights(), &stats).unwrap();
+        let ready = self.x.chunks(shape.input_len()).flat_map(|image| {
+            let y = layer
+                .run(&naive::blocked(image, shape.in_channels))
+                .unwrap();
+            naive::unblocked(&y, shape.out_channels)
+        });
+        [
+            block::infer(&self.shape, &self.weights(), &stats, &self.x).unwrap(),
+            ready.collect(),
+        ]
     }
 
     /// Holds all passes against the twin.
@@ -148,7 +164,9 @@ impl Case {
             assert_eq!(without.expand, grads.expand);
 
             let twin = naive::block(shape, &weights, &self.x, Some(&self.running()));
-            close(&label("inference"), &self.infer(), &twin.y.data, tolerance);
+            let [operator, ready] = self.infer();
+            close(&label("inference"), &operator, &twin.y.data, tolerance);
+            close(&label("made ready"), &ready, &twin.y.data, tolerance);
         });
     }
 }

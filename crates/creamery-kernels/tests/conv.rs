@@ -3,6 +3,7 @@
 mod naive;
 
 use creamery_kernels::conv::{self, ConvShape, ConvWeights};
+use creamery_kernels::inference::Layer;
 use creamery_kernels::{ChannelStats, Isa, KernelError, NormWeights, RunningStats, with_isa};
 use naive::{Map, close, uniform, wide};
 use proptest::prelude::*;
@@ -137,6 +138,27 @@ impl Case {
             };
             let y = conv::infer(shape, &weights, &running, &self.x).unwrap();
             close(&label("inference"), &y, &self.output(&exact), tolerance);
+
+            let one = ConvShape {
+                images: 1,
+                ..*shape
+            };
+            let layer = Layer::convolution(&one, &weights, &running).unwrap();
+            let ready = self.x.chunks(one.input_len()).flat_map(|image| {
+                let y = if shape.kernel == 1 && shape.stride == 1 {
+                    layer.run(&naive::blocked(image, shape.in_channels))
+                } else {
+                    layer.run(image)
+                };
+                naive::unblocked(&y.unwrap(), shape.out_channels)
+            });
+            let ready: Vec<f32> = ready.collect();
+            close(
+                &label("made ready"),
+                &ready,
+                &self.output(&exact),
+                tolerance,
+            );
         });
     }
 }

@@ -3,6 +3,7 @@
 mod naive;
 
 use creamery_kernels::head::{self, HeadShape, HeadWeights};
+use creamery_kernels::inference::Layer;
 use creamery_kernels::{Isa, KernelError, with_isa};
 use naive::{Map, close, uniform, wide};
 use proptest::prelude::*;
@@ -73,6 +74,13 @@ impl Case {
             let forward = head::forward(s, &weights, &self.x).unwrap();
             close(&label("y"), &forward.y, &y, 2e-5);
             assert_eq!(head::infer(s, &weights, &self.x).unwrap(), forward.y);
+            let one = HeadShape { images: 1, ..*s };
+            let layer = Layer::head(&one, &weights).unwrap();
+            let ready = self.x.chunks(one.input_len()).flat_map(|image| {
+                let y = layer.run(&naive::blocked(image, s.in_channels)).unwrap();
+                naive::unblocked(&y, s.out_channels)
+            });
+            close(&label("made ready"), &ready.collect::<Vec<f32>>(), &y, 2e-5);
             let grads = head::backward(s, &weights, &forward.saved, &self.dy, true).unwrap();
             close(&label("weight"), &grads.weight, &dw, 2e-5);
             close(&label("bias"), &grads.bias, &db, 2e-5);

@@ -17,4 +17,14 @@ pub enum NnError {
     /// The batch statistics of nothing are not defined.
     #[error("batch-norm calibration needs at least one batch of images, none was given")]
     NoCalibration,
+    /// Not whole images.
+    #[error(
+        "{values} values are not some images of {image} each: pass [n, height, width, channels]"
+    )]
+    Images {
+        /// How many there are.
+        values: usize,
+        /// How many an image has.
+        image: usize,
+    },
 }

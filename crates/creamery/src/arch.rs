@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use creamery_space::{Architecture, Preset, Space, preset, preset_names};
+use creamery_train::Model;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +44,31 @@ pub(crate) struct Found {
     pub preset: Option<Preset>,
     /// The run that it comes from, if ARCH is a run or its result.
     pub origin: Option<Origin>,
+}
+
+/// Channels and classes of ImageNet, where nothing else is known.
+const IMAGENET: (usize, usize) = (3, 1000);
+
+impl Found {
+    /// Channels and classes: as given, or as the network's run had them, or ImageNet's.
+    ///
+    /// # Errors
+    /// If the weights of its run are damaged.
+    pub fn input(
+        &self,
+        channels: Option<usize>,
+        classes: Option<usize>,
+    ) -> Result<(usize, usize), CommandError> {
+        let weights = self.origin.as_ref().map(|origin| &origin.weights);
+        let known = match weights.filter(|weights| weights.exists()) {
+            Some(weights) => {
+                let input = Model::load(weights, &creamery_nn::device("cpu")?)?.input;
+                (input.channels, input.classes.len())
+            }
+            None => IMAGENET,
+        };
+        Ok((channels.unwrap_or(known.0), classes.unwrap_or(known.1)))
+    }
 }
 
 /// The run that an architecture comes from.

@@ -24,6 +24,9 @@ pub use backward::backward;
 pub use forward::forward;
 pub use no_grad::{forward_no_grad, infer};
 
+pub(crate) use no_grad::check_running;
+pub(crate) use project::{GateRows, LARGE_IMAGE};
+
 use crate::depthwise::Window;
 use crate::error::{KernelError, length, positive};
 use crate::map::SavedMap;
@@ -221,6 +224,16 @@ pub struct BlockGrads {
 
 /// Checks a shape against the weights and the input, and gives the window of its depthwise convolution.
 fn check(shape: &BlockShape, weights: &BlockWeights<'_>, x: &[f32]) -> Result<Window, KernelError> {
+    let window = check_weights(shape, weights)?;
+    length("x", x.len(), shape.input_len())?;
+    Ok(window)
+}
+
+/// Checks a shape against the weights.
+pub(crate) fn check_weights(
+    shape: &BlockShape,
+    weights: &BlockWeights<'_>,
+) -> Result<Window, KernelError> {
     let BlockShape {
         images,
         height,
@@ -255,7 +268,6 @@ fn check(shape: &BlockShape, weights: &BlockWeights<'_>, x: &[f32]) -> Result<Wi
     if values.is_none_or(|values| values > isize::MAX as usize / size_of::<f32>()) {
         return Err(KernelError::TooLarge);
     }
-    length("x", x.len(), shape.input_len())?;
     match &weights.expand {
         Some(expand) => {
             length(

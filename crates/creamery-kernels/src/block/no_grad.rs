@@ -50,6 +50,18 @@ pub fn infer(
     x: &[f32],
 ) -> Result<Vec<f32>, KernelError> {
     let window = check(shape, weights, x)?;
+    check_running(shape, weights, running)?;
+    let isa = isa::current();
+    let (y, _) = together(|| run(isa, shape, weights, x, &window, Some(running)));
+    Ok(y)
+}
+
+/// Checks running statistics against the weights.
+pub(crate) fn check_running(
+    shape: &BlockShape,
+    weights: &BlockWeights<'_>,
+    running: &BlockRunningStats<'_>,
+) -> Result<(), KernelError> {
     match (&weights.expand, &running.expand) {
         (Some(_), Some(stats)) => stats.check(
             ["expand running mean", "expand running variance"],
@@ -68,10 +80,7 @@ pub fn infer(
     running.project.check(
         ["project running mean", "project running variance"],
         shape.out_channels,
-    )?;
-    let isa = isa::current();
-    let (y, _) = together(|| run(isa, shape, weights, x, &window, Some(running)));
-    Ok(y)
+    )
 }
 
 /// The norms that a pass went by.

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 /// Pixels of an image from which on its gate is multiplied into a copy of the weights, rather than into
 /// the map.
-const LARGE_IMAGE: usize = 64;
+pub(crate) const LARGE_IMAGE: usize = 64;
 
 /// The grid of a block's output.
 pub(super) fn output_grid(shape: &BlockShape) -> Grid {
@@ -209,13 +209,13 @@ impl Projection<'_> {
 }
 
 /// Multiplies packed weights, `[blocks][k][16]`, by an image's gate of each k.
-struct GateRows<'a> {
-    from: &'a [f32],
+pub(crate) struct GateRows<'a> {
+    pub(crate) from: &'a [f32],
     /// From the image's gates of the first block on; those of the next are `images * 16` further.
-    gate: &'a [f32],
-    images: usize,
-    k: usize,
-    to: &'a mut [f32],
+    pub(crate) gate: &'a [f32],
+    pub(crate) images: usize,
+    pub(crate) k: usize,
+    pub(crate) to: &'a mut [f32],
 }
 
 impl Kernel for GateRows<'_> {

@@ -18,7 +18,8 @@ use crate::product::{Left, Order, Product, Right, Start, Target, Transpose};
 use crate::shared::Shared;
 use crate::simd::LANES;
 use crate::team::together;
-use patches::{each_run, from_patches, patches, to_patches};
+use patches::{each_run, from_patches};
+pub(crate) use patches::{patches, to_patches};
 use std::ops::Range;
 
 /// Pixels whose patches are multiplied together.
@@ -72,17 +73,17 @@ impl ConvShape {
     }
 
     /// Pixels of an image of the output.
-    fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.out_height() * self.out_width()
     }
 
     /// Values of a patch.
-    fn patch(&self) -> usize {
+    pub(crate) fn patch(&self) -> usize {
         self.kernel * self.kernel * self.in_channels
     }
 
     /// Whether patches are the input's pixels themselves.
-    fn pointwise(&self) -> bool {
+    pub(crate) fn pointwise(&self) -> bool {
         self.kernel == 1 && self.stride == 1
     }
 
@@ -225,6 +226,14 @@ pub fn backward(
 }
 
 fn check(shape: &ConvShape, weights: &ConvWeights<'_>, x: &[f32]) -> Result<(), KernelError> {
+    check_weights(shape, weights)?;
+    length("x", x.len(), shape.input_len())
+}
+
+pub(crate) fn check_weights(
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+) -> Result<(), KernelError> {
     let ConvShape {
         images,
         height,
@@ -265,7 +274,6 @@ fn check(shape: &ConvShape, weights: &ConvWeights<'_>, x: &[f32]) -> Result<(), 
     if values.is_none_or(|values| values > isize::MAX as usize / size_of::<f32>()) {
         return Err(KernelError::TooLarge);
     }
-    length("x", x.len(), shape.input_len())?;
     length("weight", weights.weight.len(), out_channels * shape.patch())?;
     weights
         .norm

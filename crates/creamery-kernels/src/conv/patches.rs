@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// Calls `f` with the number of the first pixel (of all images' outputs) and the patches of each tile of
 /// some images.
-pub(super) fn patches(
+pub(crate) fn patches(
     shape: &ConvShape,
     x: &[f32],
     images: &Range<usize>,
@@ -65,7 +65,7 @@ pub(super) fn each_run(
 }
 
 /// `[out][in][kernel][kernel]` as `[out][kernel][kernel][in]`.
-pub(super) fn to_patches(shape: &ConvShape, weight: &[f32]) -> Buffer {
+pub(crate) fn to_patches(shape: &ConvShape, weight: &[f32]) -> Buffer {
     let mut to = Buffer::stale(weight.len());
     each_weight(shape, |torch, patch| to[patch] = weight[torch]);
     to

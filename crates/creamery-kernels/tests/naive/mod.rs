@@ -60,6 +60,31 @@ impl Map {
     }
 }
 
+/// An image as the layers of `inference` have it, `[channels / 16][pixels][16]`, of one in NHWC.
+pub fn blocked(image: &[f32], channels: usize) -> Vec<f32> {
+    let pixels = image.len() / channels;
+    let mut blocked = vec![0.0; channels.next_multiple_of(16) * pixels];
+    for (i, value) in image.iter().enumerate() {
+        let (pixel, channel) = (i / channels, i % channels);
+        blocked[(channel / 16 * pixels + pixel) * 16 + channel % 16] = *value;
+    }
+    blocked
+}
+
+/// The way back; what fills up the channels must be 0.
+pub fn unblocked(blocked: &[f32], channels: usize) -> Vec<f32> {
+    let pixels = blocked.len() / channels.next_multiple_of(16);
+    let mut image = vec![0.0; pixels * channels];
+    for (i, value) in blocked.iter().enumerate() {
+        let (pixel, channel) = (i / 16 % pixels, i / 16 / pixels * 16 + i % 16);
+        match image.get_mut(pixel * channels + channel) {
+            Some(place) if channel < channels => *place = *value,
+            _ => assert_eq!(*value, 0.0, "channel {channel} does not exist"),
+        }
+    }
+    image
+}
+
 pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }

@@ -55,6 +55,19 @@ pub fn feature_map(
     composed::feature_map(spec, x, params, running, norm)
 }
 
+/// The layer for one image at a time, its weights packed; see [`crate::Layer::ready`].
+pub(crate) fn ready(
+    spec: &LayerSpec,
+    size: usize,
+    params: &Tensor<1>,
+    running: Option<&Tensor<1>>,
+) -> Option<creamery_kernels::inference::Layer> {
+    if !fused::on_cpu(&params.device()) {
+        return None;
+    }
+    fused::ready(spec, size, params, running)
+}
+
 /// Global average pool, 1x1 convolution with bias, SiLU: `[n, h, w, c]` to `[n, head]`. `params` are the
 /// weight and the bias.
 pub fn head(x: Tensor<4>, params: &Tensor<1>) -> Tensor<2> {

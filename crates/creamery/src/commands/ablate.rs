@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let ablation = args.table()?;
     let sets = ablation.preflight()?;
     for opened in sets.iter() {
-        note_skipped(&opened.set, global);
+        note_skipped(&opened.set.skipped, global);
     }
     let fingerprints = sets
         .iter()

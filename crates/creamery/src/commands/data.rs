@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         skip_bad_images: args.skip_bad_images,
     };
     let set = DataSet::open(&args.data, &options)?;
-    note_skipped(&set, global);
+    note_skipped(&set.skipped, global);
     let normalisation = Normalisation::of(&set.train)?;
     let (train, test) = (set.train.class_counts(), set.test.class_counts());
     Ok(Answer::done(

@@ -1,11 +1,10 @@
 //! `creamery describe`: what a network is made of and what it costs.
 
 use creamery_space::{Cost, Layer, LayerSpec};
-use creamery_train::Model;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::arch::{self, ArchArgs, Found};
+use crate::arch::{self, ArchArgs};
 use crate::error::CommandError;
 use crate::overview::{Overview, exact, plural, table};
 
@@ -17,9 +16,6 @@ Examples:
       a search's winner, on its own data
   creamery describe cream-114 --resolution 96 --classes 2 --json
       the same layers at another size, for a program";
-
-/// Channels and classes of ImageNet, where nothing else is known.
-const IMAGENET: (usize, usize) = (3, 1000);
 
 /// Show a network layer by layer, with its cost
 #[derive(clap::Args, Debug)]
@@ -40,7 +36,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
     let mut found = arch::find(&args.arch.arch, &args.arch.of)?;
-    let (channels, classes) = args.input(&found)?;
+    let (channels, classes) = found.input(args.channels, args.classes)?;
     if let Some(resolution) = args.resolution {
         found.architecture.resolution = resolution;
     }
@@ -106,24 +102,6 @@ pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
         json["published"] = json!({ "top1": published.top1, "top5": published.top5 });
     }
     Ok(Answer::done(text, json))
-}
-
-impl Args {
-    /// Channels and classes: as the flags say, or as the network's run had them, or ImageNet's.
-    fn input(&self, found: &Found) -> Result<(usize, usize), CommandError> {
-        let weights = found.origin.as_ref().map(|origin| &origin.weights);
-        let (channels, classes) = match weights.filter(|weights| weights.exists()) {
-            Some(weights) => {
-                let input = Model::load(weights, &creamery_nn::device("cpu")?)?.input;
-                (input.channels, input.classes.len())
-            }
-            None => IMAGENET,
-        };
-        Ok((
-            self.channels.unwrap_or(channels),
-            self.classes.unwrap_or(classes),
-        ))
-    }
 }
 
 /// What each layer is, in timm's strings where timm has one. `timm` has them in the layers' order.

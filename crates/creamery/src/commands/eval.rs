@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let model = Model::load(&path, &device)?;
     let data = args.data_settings(&model, settings.as_ref());
     let set = RunData::open(&data)?;
-    note_skipped(&set, global);
+    note_skipped(&set.skipped, global);
     model.input.check(&set)?;
     let resolution = model.net.architecture.resolution;
     let name = set.name.clone();

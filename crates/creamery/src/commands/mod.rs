@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod eval;
+pub(crate) mod predict;
 pub(crate) mod rank;
 pub(crate) mod retrain;
 pub(crate) mod search;
@@ -14,7 +15,7 @@ mod winner;
 use std::path::Path;
 use std::time::Duration;
 
-use creamery_data::DataSet;
+use creamery_data::SkippedImage;
 use creamery_train::engine::Timing;
 use creamery_train::event::Accuracy;
 use creamery_view::{duration, rounded_count};
@@ -25,10 +26,9 @@ use crate::answer::Answer;
 use crate::cli::Global;
 use crate::overview::exact;
 
-/// Tells which files were left out of a data set.
-fn note_skipped(set: &DataSet, global: &Global) {
+/// Tells which files were left out.
+fn note_skipped(skipped: &[SkippedImage], global: &Global) {
     const TOLD: usize = 5;
-    let skipped = &set.skipped;
     for file in skipped.iter().take(TOLD) {
         global.note(&format!("left out {}: {}", file.path.display(), file.fault));
     }

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         return answer(&result, &found, previous.path());
     }
     let set = RunData::open(&config.data)?;
-    note_skipped(&set, global);
+    note_skipped(&set.skipped, global);
     let data = RunData::prepare(
         set,
         &config.data,

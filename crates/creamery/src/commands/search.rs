@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         return winner::answer(&result, &space, previous.path());
     }
     let set = RunData::open(&config.data)?;
-    note_skipped(&set, global);
+    note_skipped(&set.skipped, global);
     let start = match previous {
         Some(previous) => Start::GoOn(previous.into()),
         None => Start::New(run_folder::path(&args.run.place, &config.method, &set)),

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         ..own
     };
     let trained = Trained::open(&args.run, own)?;
-    note_skipped(&trained.data.set, global);
+    note_skipped(&trained.data.set.skipped, global);
     let selector = config.select.selector(trained.board.is_some())?;
     let (steps, budget) = (exact(trained.step), config.budget.budget());
     global.note(&format!(

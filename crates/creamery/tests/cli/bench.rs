@@ -1,6 +1,6 @@
 //! `creamery bench`.
 
-use crate::support::Place;
+use crate::support::{Place, TINY};
 
 const SMALL: &str =
     "bench step --space tiny-32 --size 28 --batch 4 --anchors 2 --board 2 --rounds 1";
@@ -39,4 +39,18 @@ fn bad_paths_are_told_with_their_place() {
     }
     place.refused(2, &format!("{SMALL} --paths none.json"), &["none.json"]);
     place.refused(2, "bench step --size 33", &["33"]);
+}
+
+#[test]
+fn inference_is_timed_with_the_sizes_of_the_network() {
+    let place = Place::with_digits();
+    place.done(&format!("-q retrain tiny.json {TINY} --out run"));
+    let answer = place.answer("bench infer run --rounds 2 --batch 3");
+    assert!(answer["infer_ms"].as_f64().unwrap() > 0.0, "{answer}");
+    let sizes = ["batch", "channels", "classes"].map(|size| answer[size].as_u64().unwrap());
+    assert_eq!(sizes, [3, 1, 10]);
+    let answer = place.answer("bench infer tiny.json --rounds 1 --channels 3 --classes 7");
+    let sizes = ["batch", "channels", "classes"].map(|size| answer[size].as_u64().unwrap());
+    assert_eq!(sizes, [1, 3, 7]);
+    place.refused(2, "bench infer cream-15", &["did you mean `cream-14`"]);
 }

@@ -7,6 +7,7 @@ use creamery_kernels::block::{
 };
 use creamery_kernels::conv::{self, ConvSaved, ConvShape, ConvWeights};
 use creamery_kernels::head::{self, HeadSaved, HeadShape, HeadWeights};
+use creamery_kernels::inference::{Classifier, Layer};
 use creamery_kernels::{ChannelStats, NormGrads, NormWeights, RunningStats};
 use creamery_space::LayerSpec;
 
@@ -151,6 +152,18 @@ fn block_weights<'a>(shape: &BlockShape, expands: bool, params: &'a [f32]) -> Bl
     }
 }
 
+fn block_running<'a>(
+    shape: &BlockShape,
+    expands: bool,
+    running: &mut Parts<'a>,
+) -> BlockRunningStats<'a> {
+    BlockRunningStats {
+        expand: expands.then(|| running.running(shape.mid_channels)),
+        depthwise: running.running(shape.mid_channels),
+        project: running.running(shape.out_channels),
+    }
+}
+
 fn conv_shape(spec: &LayerSpec, [images, height, width, _]: [usize; 4]) -> ConvShape {
     let LayerSpec::ConvNorm {
         in_channels,
@@ -280,13 +293,56 @@ pub fn infer(spec: &LayerSpec, x: &FlexTensor, params: &[f32], running: &[f32]) 
     }
     let (shape, expands) = block_shape(spec, map(x));
     let weights = block_weights(&shape, expands, params);
-    let stats = BlockRunningStats {
-        expand: expands.then(|| running.running(shape.mid_channels)),
-        depthwise: running.running(shape.mid_channels),
-        project: running.running(shape.out_channels),
-    };
+    let stats = block_running(&shape, expands, &mut running);
     let y = block::infer(&shape, &weights, &stats, values(x)).expect(FITS);
     (y, block_dims(&shape))
+}
+
+/// The layer for one image of `size` pixels a side, packed. Nothing if there is no kernel for it.
+pub fn ready(spec: &LayerSpec, size: usize, params: &[f32], running: &[f32]) -> Option<Layer> {
+    let mut running = Parts(running);
+    let layer = match *spec {
+        LayerSpec::ConvNorm { .. } => {
+            let shape = conv_shape(spec, [1, size, size, 0]);
+            let stats = running.running(shape.out_channels);
+            Layer::convolution(&shape, &conv_weights(&shape, params), &stats)
+        }
+        LayerSpec::DepthwiseSeparable { .. } | LayerSpec::InvertedResidual { .. } => {
+            let (shape, expands) = block_shape(spec, [1, size, size, 0]);
+            let weights = block_weights(&shape, expands, params);
+            Layer::block(
+                &shape,
+                &weights,
+                &block_running(&shape, expands, &mut running),
+            )
+        }
+        LayerSpec::Head {
+            in_channels,
+            head_channels,
+        } => {
+            let shape = HeadShape {
+                images: 1,
+                height: size,
+                width: size,
+                in_channels,
+                out_channels: head_channels,
+            };
+            Layer::head(&shape, &head_weights(&shape, params))
+        }
+        LayerSpec::Classifier {
+            in_features,
+            classes,
+        } => {
+            let (weight, bias) = params.split_at(classes * in_features);
+            Layer::classifier(&Classifier {
+                in_features,
+                classes,
+                weight,
+                bias,
+            })
+        }
+    };
+    layer.ok()
 }
 
 /// Head with what its backward pass needs.

@@ -59,6 +59,21 @@ pub fn feature_map(
     }
 }
 
+/// See [`super::ready`].
+pub fn ready(
+    spec: &LayerSpec,
+    size: usize,
+    params: &Tensor<1>,
+    running: Option<&Tensor<1>>,
+) -> Option<creamery_kernels::inference::Layer> {
+    let values = |tensor: &Tensor<1>| {
+        let data = tensor.clone().inner().into_data();
+        data.try_into_vec::<f32>().expect("weights are f32")
+    };
+    let running = running.map(values).unwrap_or_default();
+    blocks::ready(spec, size, &values(params), &running)
+}
+
 /// See [`super::head`].
 pub fn head(x: Tensor<4>, params: &Tensor<1>) -> Tensor<2> {
     let (x, params) = (x.into_dispatch(), params.clone().into_dispatch());

@@ -1,13 +1,14 @@
-//! `creamery bench`: how fast this machine trains.
+//! `creamery bench step`: how fast this machine trains.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::{Subcommand, ValueEnum};
+use clap::ValueEnum;
 use creamery_search::{StepBench, StepMode, StepSizes};
 use creamery_space::{Architecture, Space};
 use serde_json::{Map, Value, json};
 
+use super::{Times, count, hundredths};
 use crate::answer::Answer;
 use crate::arch;
 use crate::cli::Global;
@@ -33,22 +34,10 @@ const DRAWN: usize = 8;
 /// Paths that warm up before each mode is timed.
 const WARM_UP: usize = 2;
 
-/// Measure how fast this machine trains
-#[derive(clap::Args, Debug)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    Step(StepArgs),
-}
-
 /// Time supernet steps on random images; each time is the median over paths and rounds
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-struct StepArgs {
+pub(super) struct Args {
     /// A built-in space or a TOML file
     #[arg(long, value_name = "S", default_value = "cream-224")]
     space: String,
@@ -108,16 +97,7 @@ impl Mode {
     }
 }
 
-fn count(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    const MOST: usize = 1 << 20;
-    move |text| match text.parse() {
-        Ok(count) if (least..=MOST).contains(&count) => Ok(count),
-        _ => Err(format!("give {least} to {MOST}")),
-    }
-}
-
-pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    let What::Step(args) = &args.what;
+pub(super) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
     let device = creamery_nn::device(&args.device)?;
     let space = Space::resolve(&args.space)?;
     let sizes = StepSizes {
@@ -148,11 +128,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         for path in std::iter::repeat_n(&paths, args.rounds).flatten() {
             let start = Instant::now();
             bench.step(mode, path)?;
-            times.push(start.elapsed().as_secs_f64() * 1e3);
+            times.push(start.elapsed());
         }
-        times.sort_by(f64::total_cmp);
-        let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
-        let [least, most] = [times[0], times[times.len() - 1]];
+        let Times {
+            median,
+            least,
+            most,
+        } = Times::of(times);
         answer.insert(format!("{name}_ms"), hundredths(median));
         rows.push(vec![
             name.to_owned(),
@@ -194,10 +176,6 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         .unwrap_or_default(),
     );
     Ok(Answer::done(text, Value::Object(answer)))
-}
-
-fn hundredths(value: f64) -> Value {
-    json!((value * 100.0).round() / 100.0)
 }
 
 /// The most memory that this process has held, where the system tells.
