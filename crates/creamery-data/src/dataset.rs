@@ -148,7 +148,7 @@ impl DataSet {
     /// Images of one size are resized to the resolution, with the padding of [`augment`](Self::augment)
     /// in proportion. Those of many sizes are resized to 8/7 of it, as 256 is to 224, and cropped.
     pub fn pipeline(&self, resolution: usize, normalisation: Normalisation) -> Pipeline {
-        let Augment { crop_padding, flip } = self.augment;
+        let crop_padding = self.augment.crop_padding;
         let (shorter_side, crop_padding) = match self.height.zip(self.width) {
             Some((height, width)) => {
                 let native = height.min(width);
@@ -163,7 +163,10 @@ impl DataSet {
             resolution,
             shorter_side,
             channels: self.channels,
-            augment: Augment { crop_padding, flip },
+            augment: Augment {
+                crop_padding,
+                ..self.augment.clone()
+            },
             normalisation,
         }
     }
@@ -188,25 +191,13 @@ impl DataSet {
 }
 
 /// Clothes: mirrored they are the same, and the published images leave little margin.
-const FASHION_AUGMENT: Augment = Augment {
-    crop_padding: 2,
-    flip: true,
-};
+const FASHION_AUGMENT: Augment = Augment::crop_and_flip(2, true);
 /// Digits: mirrored they are others.
-const DIGIT_AUGMENT: Augment = Augment {
-    crop_padding: 2,
-    flip: false,
-};
+const DIGIT_AUGMENT: Augment = Augment::crop_and_flip(2, false);
 /// The usual augmentation of CIFAR.
-const CIFAR_AUGMENT: Augment = Augment {
-    crop_padding: 4,
-    flip: true,
-};
+const CIFAR_AUGMENT: Augment = Augment::crop_and_flip(4, true);
 /// Photographs: larger than the square that is cut out of them.
-const PHOTO_AUGMENT: Augment = Augment {
-    crop_padding: 0,
-    flip: true,
-};
+const PHOTO_AUGMENT: Augment = Augment::crop_and_flip(0, true);
 
 fn describe(split: &Split) -> String {
     match split.native_size() {

@@ -33,6 +33,7 @@
 //! elsewhere with the same numbers.
 
 mod ahead;
+mod augment;
 mod cifar;
 mod dataset;
 mod decode;
@@ -50,6 +51,7 @@ mod spec;
 mod split;
 mod window;
 
+pub use augment::{AugmentError, AutoAugment};
 pub use cifar::CifarError;
 pub use dataset::{DataSet, OpenOptions};
 pub use decode::{ImageError, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};

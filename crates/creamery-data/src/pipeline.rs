@@ -4,31 +4,85 @@ use std::path::Path;
 
 use rand::{Rng, RngExt};
 
+use crate::augment::{AutoAugment, erase, jitter};
 use crate::decode;
 use crate::error::DataError;
 use crate::folder::file_size;
 use crate::image::Image;
 use crate::normalisation::Normalisation;
-use crate::window::{Window, cut, resized_size};
+use crate::window::{Window, cut, cut_rectangle, random_rectangle, resized_size};
 
 /// The largest side of an image that networks are given, in pixels.
 pub const MAX_RESOLUTION: usize = 4_096;
 
-/// The random changes of an image in training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The random changes of an image in training, none by default.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Augment {
     /// Zeros put around the image before a random square is cut from it, in pixels of the resized image.
     pub crop_padding: usize,
+    /// Instead of that, a random rectangle of at least this share of the image is resized to the square: the crop of
+    /// Inception (Szegedy et al. 2015), its sides' ratio between 3/4 and 4/3.
+    pub crop_scale: Option<f64>,
     /// Whether half of the images are mirrored left to right.
     pub flip: bool,
+    /// A policy that changes colours and places.
+    pub auto: Option<AutoAugment>,
+    /// How far brightness, contrast and saturation may move from 1, each; 0 for not at all.
+    pub jitter: f64,
+    /// Share of the images of which a random rectangle becomes noise, after normalisation.
+    pub erasing: f64,
+}
+
+impl Augment {
+    /// Random squares of padded images, and flips.
+    pub const fn crop_and_flip(crop_padding: usize, flip: bool) -> Self {
+        Self {
+            crop_padding,
+            crop_scale: None,
+            flip,
+            auto: None,
+            jitter: 0.0,
+            erasing: 0.0,
+        }
+    }
+
+    /// What is wrong with a setting, if anything is.
+    fn wrong(&self) -> Option<String> {
+        let Self {
+            crop_padding,
+            crop_scale,
+            jitter,
+            erasing,
+            ..
+        } = *self;
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        if crop_padding > MAX_RESOLUTION {
+            Some(format!(
+                "a padding of {crop_padding} px is more than {MAX_RESOLUTION}"
+            ))
+        } else if let Some(scale) = crop_scale.filter(|scale| !share(*scale) || *scale == 0.0) {
+            Some(format!(
+                "crops of at least {scale} of an image: give a share above 0 and up to 1"
+            ))
+        } else if !(0.0..=10.0).contains(&jitter) {
+            Some(format!("a colour jitter of {jitter} is not within 0 to 10"))
+        } else if !share(erasing) {
+            Some(format!(
+                "erasing of {erasing} of the images is not within 0 to 1"
+            ))
+        } else {
+            None
+        }
+    }
 }
 
 /// How every image of a run becomes a square of normalised samples.
 ///
 /// 1. Resized, bilinear and antialiased, so that its shorter side has `shorter_side` pixels.
 /// 2. In training: framed with `crop_padding` black pixels (0 before normalisation), a random square of
-///    `resolution` pixels cut out, mirrored with probability one half. In evaluation: the middle square.
-/// 3. Scaled to 0..1 and normalised by channel.
+///    `resolution` pixels cut out, mirrored with probability one half, changed by policy and jitter. In evaluation: the
+///    middle square.
+/// 3. Scaled to 0..1 and normalised by channel; in training a part perhaps erased.
 ///
 /// [`DataSet::pipeline`](crate::DataSet::pipeline) makes the usual one for a data set.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +134,7 @@ impl Pipeline {
             resolution,
             shorter_side,
             channels,
-            augment,
+            ref augment,
             ref normalisation,
         } = self;
         let (means, deviations) = (&normalisation.mean, &normalisation.std);
@@ -92,11 +146,8 @@ impl Pipeline {
                 "images are resized to {shorter_side} px, outside {resolution} to {}",
                 2 * MAX_RESOLUTION
             )
-        } else if augment.crop_padding > MAX_RESOLUTION {
-            format!(
-                "a padding of {} px is more than {MAX_RESOLUTION}",
-                augment.crop_padding
-            )
+        } else if let Some(wrong) = augment.wrong() {
+            wrong
         } else if !matches!(channels, 1 | 3) {
             format!("images have 1 or 3 channels, not {channels}")
         } else if means.len() != channels || deviations.len() != channels {
@@ -142,29 +193,50 @@ impl Transform {
         let Pipeline {
             resolution,
             shorter_side,
-            augment,
+            ref augment,
             ..
         } = self.pipeline;
-        let size = resized_size(image.width, image.height, shorter_side);
-        let padding = augment.crop_padding;
-        let mut start = |side: usize| {
-            let last = side + 2 * padding - resolution;
-            rng.random_range(0..=last as u64) as i64 - padding as i64
-        };
-        let y = start(size.1);
-        let x = start(size.0);
-        let flip = augment.flip && rng.random();
-        self.append(
-            image,
-            size,
-            Window {
+        let mut pixels = if let Some(scale) = augment.crop_scale {
+            let rectangle = random_rectangle(image.width, image.height, scale, rng);
+            let flip = augment.flip && rng.random();
+            cut_rectangle(image, rectangle, resolution, flip)?
+        } else {
+            let size = resized_size(image.width, image.height, shorter_side);
+            let padding = augment.crop_padding;
+            let mut start = |side: usize| {
+                let last = side + 2 * padding - resolution;
+                rng.random_range(0..=last as u64) as i64 - padding as i64
+            };
+            let (y, x) = (start(size.1), start(size.0));
+            let flip = augment.flip && rng.random();
+            let window = Window {
                 x,
                 y,
                 side: resolution,
-            },
-            flip,
-            out,
-        )
+            };
+            cut(image, size, window, flip)?
+        };
+        if augment.auto.is_some() || augment.jitter > 0.0 {
+            let mut image = Image {
+                width: resolution,
+                height: resolution,
+                channels: image.channels,
+                pixels,
+            };
+            if let Some(policy) = &augment.auto {
+                policy.apply(&mut image, rng);
+            }
+            if augment.jitter > 0.0 {
+                jitter(&mut image, augment.jitter, rng);
+            }
+            pixels = image.pixels;
+        }
+        let first = out.len();
+        self.append(&pixels, out);
+        if augment.erasing > 0.0 && rng.random_bool(augment.erasing) {
+            erase(&mut out[first..], resolution, rng);
+        }
+        Ok(())
     }
 
     /// Appends the middle of `image` to `out`.
@@ -181,18 +253,12 @@ impl Transform {
             y: middle(size.1),
             side: resolution,
         };
-        self.append(image, size, window, false, out)
+        self.append(&cut(image, size, window, false)?, out);
+        Ok(())
     }
 
-    fn append(
-        &self,
-        image: &Image,
-        size: (usize, usize),
-        window: Window,
-        flip: bool,
-        out: &mut Vec<f32>,
-    ) -> Result<(), DataError> {
-        let samples = cut(image, size, window, flip)?;
+    /// Appends normalised samples.
+    fn append(&self, samples: &[u8], out: &mut Vec<f32>) {
         out.reserve(samples.len());
         for pixel in samples.chunks_exact(self.tables.len()) {
             out.extend(
@@ -202,6 +268,5 @@ impl Transform {
                     .map(|(&sample, table)| table[usize::from(sample)]),
             );
         }
-        Ok(())
     }
 }

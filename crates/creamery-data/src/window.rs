@@ -6,6 +6,8 @@
 use fast_image_resize::images::{Image as ResizedImage, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
+use rand::{Rng, RngExt};
+
 use crate::error::DataError;
 use crate::image::Image;
 
@@ -62,15 +64,61 @@ pub(crate) fn cut(
         }
     }
     if flip {
-        for row in out.chunks_exact_mut(side * channels) {
-            for x in 0..side / 2 {
-                for c in 0..channels {
-                    row.swap(x * channels + c, (side - 1 - x) * channels + c);
-                }
+        mirror(&mut out, side, channels);
+    }
+    Ok(out)
+}
+
+/// A random rectangle of at least `scale` of an image's area, its sides' ratio between 3/4 and 4/3: left, top, width,
+/// height. Where none fits it is the middle one, as much as the ratio allows.
+pub(crate) fn random_rectangle(
+    width: usize,
+    height: usize,
+    scale: f64,
+    rng: &mut impl Rng,
+) -> [usize; 4] {
+    const RATIO: f64 = 4.0 / 3.0;
+    const TRIES: usize = 10;
+    for _ in 0..TRIES {
+        let area = rng.random_range(scale..=1.0) * (width * height) as f64;
+        let ratio = rng.random_range(-RATIO.ln()..=RATIO.ln()).exp();
+        let size = |area: f64| area.sqrt().round() as usize;
+        let (w, h) = (size(area * ratio), size(area / ratio));
+        if (1..=width).contains(&w) && (1..=height).contains(&h) {
+            let mut start = |last: usize| rng.random_range(0..=last as u64) as usize;
+            return [start(width - w), start(height - h), w, h];
+        }
+    }
+    let most = |side: usize| ((side as f64 * RATIO).round() as usize).max(1);
+    let (w, h) = (width.min(most(height)), height.min(most(width)));
+    [(width - w) / 2, (height - h) / 2, w, h]
+}
+
+/// A rectangle of an image (left, top, width, height), resized to a square of `side` pixels, bilinear and antialiased.
+/// Mirrored left to right if `flip`.
+pub(crate) fn cut_rectangle(
+    image: &Image,
+    [left, top, width, height]: [usize; 4],
+    side: usize,
+    flip: bool,
+) -> Result<Vec<u8>, DataError> {
+    let rectangle = [left, top, width, height].map(|value| value as f64);
+    let mut out = resize(image, rectangle, [side, side])?;
+    if flip {
+        mirror(&mut out, side, image.channels);
+    }
+    Ok(out)
+}
+
+/// Mirrors rows of `width` pixels.
+fn mirror(pixels: &mut [u8], width: usize, channels: usize) {
+    for row in pixels.chunks_exact_mut(width * channels) {
+        for x in 0..width / 2 {
+            for c in 0..channels {
+                row.swap(x * channels + c, (width - 1 - x) * channels + c);
             }
         }
     }
-    Ok(out)
 }
 
 /// Where a window and an image overlap, in one dimension.
@@ -110,6 +158,17 @@ fn resize_part(
     columns: &Overlap,
     rows: &Overlap,
 ) -> Result<Vec<u8>, DataError> {
+    let (left, width) = columns.in_original(image.width, size.0);
+    let (top, height) = rows.in_original(image.height, size.1);
+    resize(
+        image,
+        [left, top, width, height],
+        [columns.length, rows.length],
+    )
+}
+
+/// The part of an image (left, top, width, height) resized to `[width, height]`.
+fn resize(image: &Image, part: [f64; 4], size: [usize; 2]) -> Result<Vec<u8>, DataError> {
     let pixel = if image.channels == 1 {
         PixelType::U8
     } else {
@@ -118,7 +177,7 @@ fn resize_part(
     let failed = |error: &dyn std::fmt::Display| {
         DataError::Pipeline(format!(
             "cannot resize an image of {}x{} pixels to {}x{}: {error}",
-            image.width, image.height, size.0, size.1
+            image.width, image.height, size[0], size[1]
         ))
     };
     let source = ImageRef::new(
@@ -128,9 +187,8 @@ fn resize_part(
         pixel,
     )
     .map_err(|error| failed(&error))?;
-    let mut patch = ResizedImage::new(columns.length as u32, rows.length as u32, pixel);
-    let (left, width) = columns.in_original(image.width, size.0);
-    let (top, height) = rows.in_original(image.height, size.1);
+    let mut patch = ResizedImage::new(size[0] as u32, size[1] as u32, pixel);
+    let [left, top, width, height] = part;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .crop(left, top, width, height);
@@ -156,6 +214,46 @@ mod tests {
             channels,
             pixels,
         }
+    }
+
+    #[test]
+    fn random_rectangles_lie_inside_and_have_the_shape_asked_for() {
+        for (width, height) in [(1, 1), (500, 375), (30, 400), (400, 30), (5, 3)] {
+            let mut shares = Vec::new();
+            for i in 0..500 {
+                let mut rng = creamery_rng::stream(0, "rectangles", i);
+                let [left, top, w, h] = random_rectangle(width, height, 0.08, &mut rng);
+                assert!(w > 0 && h > 0 && left + w <= width && top + h <= height);
+                let ratio = w as f64 / h as f64;
+                let rounding = 1.0 / w.min(h) as f64;
+                assert!(
+                    ratio < 4.0 / 3.0 * (1.0 + 2.0 * rounding)
+                        && ratio > 0.75 * (1.0 - 2.0 * rounding)
+                );
+                shares.push((w * h) as f64 / (width * height) as f64);
+            }
+            if (width, height) == (500, 375) {
+                let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+                assert!(
+                    (0.4..0.6).contains(&mean) && shares.iter().all(|s| *s > 0.075),
+                    "{mean}"
+                );
+            }
+        }
+    }
+
+    /// The whole image at its own size is itself, mirrored or not.
+    #[test]
+    fn a_rectangle_of_the_same_size_is_copied() {
+        let image = picture(9, 7, 3, 1);
+        let cut = cut_rectangle(&image, [2, 1, 5, 5], 5, false).unwrap();
+        let expected: Vec<u8> = (1..6)
+            .flat_map(|y| image.pixels[(y * 9 + 2) * 3..(y * 9 + 7) * 3].to_vec())
+            .collect();
+        assert_eq!(cut, expected);
+        let mut flipped = cut_rectangle(&image, [2, 1, 5, 5], 5, true).unwrap();
+        mirror(&mut flipped, 5, 3);
+        assert_eq!(flipped, expected);
     }
 
     /// One sample at a time, straight from the definition.

@@ -34,14 +34,8 @@ fn pipeline(resolution: usize, augment: Augment) -> Pipeline {
     }
 }
 
-const PLAIN: Augment = Augment {
-    crop_padding: 0,
-    flip: false,
-};
-const RANDOM: Augment = Augment {
-    crop_padding: 2,
-    flip: true,
-};
+const PLAIN: Augment = Augment::crop_and_flip(0, false);
+const RANDOM: Augment = Augment::crop_and_flip(2, true);
 
 fn take(loader: Result<Loader, DataError>, batches: usize) -> Vec<Batch> {
     loader
@@ -198,10 +192,7 @@ fn crops_and_flips_are_uniform() {
     let mut pixels = [0; 27];
     pixels[(3 + 2) * 3] = 255;
     let split = Split::from_pixels([3, 3, 3], pixels.repeat(400), &[0; 400], 1).unwrap();
-    let augment = Augment {
-        crop_padding: 1,
-        flip: true,
-    };
+    let augment = Augment::crop_and_flip(1, true);
     let batches = take(
         Loader::train(&split, &pipeline(3, augment), 400, 5, 0, 0, 2),
         10,
@@ -302,10 +293,7 @@ fn settings_that_do_not_fit_are_refused() {
         ),
         (
             Pipeline {
-                augment: Augment {
-                    crop_padding: usize::MAX,
-                    flip: false,
-                },
+                augment: Augment::crop_and_flip(usize::MAX, false),
                 ..good.clone()
             },
             "padding",
@@ -367,4 +355,31 @@ fn absurd_positions_neither_panic_nor_hang() {
         );
         assert_eq!(take(far, 4).len(), 4);
     }
+}
+
+/// Everything random at once: the same numbers for any number of threads, others in the next epoch, no change in evaluation.
+#[test]
+fn strong_augmentation_depends_on_seed_epoch_and_image_alone() {
+    let pixels: Vec<u8> = (0..40 * 12 * 10 * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let split = Split::from_pixels([12, 10, 3], pixels, &[0; 40], 1).unwrap();
+    let augment = Augment {
+        crop_scale: Some(0.3),
+        auto: Some("rand-m9-mstd0.5-inc1".parse().unwrap()),
+        jitter: 0.4,
+        erasing: 0.5,
+        ..Augment::crop_and_flip(0, true)
+    };
+    let strong = pipeline(8, augment);
+    let epoch = |epoch, threads| {
+        let loader = Loader::train(&split, &strong, 20, 5, epoch, 0, threads);
+        take(loader, 2).into_iter().flat_map(|batch| batch.images)
+    };
+    let first: Vec<f32> = epoch(0, 0).collect();
+    assert!(epoch(0, 3).eq(first.iter().copied()));
+    assert!(!epoch(1, 0).eq(first.iter().copied()));
+    // Noise of erasing reaches beyond what pixels can be.
+    assert!(first.iter().any(|value| *value < 0.0));
+    let plain = pipeline(8, Augment::default());
+    let evaluated = |pipeline| take(Loader::evaluation(&split, pipeline, 40, 0), 1);
+    assert_eq!(evaluated(&strong), evaluated(&plain));
 }

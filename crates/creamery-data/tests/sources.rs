@@ -412,12 +412,9 @@ fn splits_in_memory_are_checked() {
     let classes = || vec!["a".to_owned(), "b".to_owned()];
     let split =
         |shape, bytes, labels: &[usize]| Split::from_pixels(shape, vec![0; bytes], labels, 2);
-    let augment = Augment {
-        crop_padding: 0,
-        flip: false,
-    };
+    let augment = Augment::crop_and_flip(0, false);
     let good = || split([2, 2, 1], 8, &[0, 1]).unwrap();
-    let new = |classes, train, test| DataSet::new("mine", classes, train, test, augment);
+    let new = |classes, train, test| DataSet::new("mine", classes, train, test, augment.clone());
 
     assert!(new(classes(), good(), good()).is_ok());
     assert!(matches!(

@@ -237,6 +237,7 @@ impl SearchConfig {
     /// [`ConfigError::Value`] with the key, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.train.check()?;
+        self.data.check()?;
         self.select.check()?;
         Method::named(&self.method)?;
         let cream = &self.cream;

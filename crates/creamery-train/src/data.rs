@@ -1,6 +1,6 @@
 //! A data set made ready for a run: opened, split, normalised.
 
-use creamery_data::{DataSet, Normalisation, OpenOptions, Pipeline, Split, hold_out};
+use creamery_data::{Augment, DataSet, Normalisation, OpenOptions, Pipeline, Split, hold_out};
 
 use crate::settings::DataSettings;
 use crate::{ConfigError, TrainError};
@@ -62,6 +62,13 @@ impl RunData {
         if let Some(flip) = settings.flip {
             pipeline.augment.flip = flip;
         }
+        pipeline.augment = Augment {
+            crop_scale: settings.crop_scale,
+            auto: settings.policy()?,
+            jitter: settings.color_jitter,
+            erasing: settings.erasing,
+            ..pipeline.augment
+        };
         Ok(Self {
             set,
             train,

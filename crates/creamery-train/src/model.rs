@@ -60,10 +60,7 @@ impl ModelInput {
             resolution,
             shorter_side: self.shorter_side,
             channels: self.channels,
-            augment: Augment {
-                crop_padding: 0,
-                flip: false,
-            },
+            augment: Augment::default(),
             normalisation: Normalisation {
                 mean: self.mean.clone(),
                 std: self.std.clone(),

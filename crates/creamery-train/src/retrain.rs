@@ -148,6 +148,7 @@ impl RetrainConfig {
     /// [`ConfigError::Value`] with the key, its value and its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.train.check()?;
+        self.data.check()?;
         for (key, value) in [("dropout", self.dropout), ("ema", self.ema)] {
             if !(0.0..1.0).contains(&value) {
                 return Err(ConfigError::Value(format!(

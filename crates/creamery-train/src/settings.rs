@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use creamery_data::{AugmentError, AutoAugment};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::{OptimizerKind, OptimizerSettings};
@@ -17,8 +18,16 @@ pub struct DataSettings {
     pub validation: f64,
     /// Pixels of padding for random crops; the data set's own if not given.
     pub crop_padding: Option<usize>,
+    /// Crops of at least this share of an image, resized, instead of padded ones: 0.08 for photographs.
+    pub crop_scale: Option<f64>,
     /// Random horizontal flips; the data set's own if not given.
     pub flip: Option<bool>,
+    /// A policy such as `rand-m9-mstd0.5-inc1`; see [`AutoAugment`].
+    pub augment: Option<String>,
+    /// Random factors of brightness, contrast and saturation within 1 plus or minus this.
+    pub color_jitter: f64,
+    /// Share of the images of which a random rectangle becomes noise.
+    pub erasing: f64,
     /// Leave out files that are no images, instead of stopping at them.
     pub skip_bad_images: bool,
     /// Threads that load ahead.
@@ -31,10 +40,59 @@ impl Default for DataSettings {
             source: "fashion-mini".into(),
             validation: 0.1,
             crop_padding: None,
+            crop_scale: None,
             flip: None,
+            augment: None,
+            color_jitter: 0.0,
+            erasing: 0.0,
             skip_bad_images: false,
             workers: 1,
         }
+    }
+}
+
+impl DataSettings {
+    /// The policy of augmentation, if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] if there is none of that name.
+    pub fn policy(&self) -> Result<Option<AutoAugment>, ConfigError> {
+        let policy = self.augment.as_ref().map(|name| name.parse());
+        policy
+            .transpose()
+            .map_err(|error: AugmentError| ConfigError::Value(format!("`data.augment`: {error}")))
+    }
+
+    /// Refuses values that no training can have.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] with the key, its value and its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.policy()?;
+        let share = |v: f64| (0.0..=1.0).contains(&v);
+        let scale = self.crop_scale.unwrap_or(1.0);
+        for (key, value, holds, range) in [
+            (
+                "crop_scale",
+                scale,
+                share(scale) && scale > 0.0,
+                "above 0 and up to 1",
+            ),
+            (
+                "color_jitter",
+                self.color_jitter,
+                (0.0..=10.0).contains(&self.color_jitter),
+                "in [0, 10]",
+            ),
+            ("erasing", self.erasing, share(self.erasing), "in [0, 1]"),
+        ] {
+            if !holds {
+                return Err(ConfigError::Value(format!(
+                    "`data.{key}` is {value}, but must be {range}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

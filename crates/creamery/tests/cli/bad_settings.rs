@@ -52,6 +52,17 @@ fn a_value_of_the_wrong_type_or_out_of_range() {
             &format!("{command} --set train.lr=fast"),
             &["--set train.lr=fast"],
         );
+        for (setting, says) in [
+            ("data.augment=randd-m9", "did you mean `rand`?"),
+            ("data.augment=rand-m9-q1", "`q1` is not one of"),
+            ("data.crop_scale=0", "above 0"),
+            ("data.color_jitter=-1", "in [0, 10]"),
+            ("data.erasing=1.5", "in [0, 1]"),
+        ] {
+            let key = setting.split('=').next().unwrap();
+            let line = format!("{command} --set {setting}");
+            place.refused(2, &line, &[&format!("`{key}`"), says]);
+        }
         place.refused(
             2,
             &format!("{command} --set train.momentum=1"),
