@@ -231,4 +231,7 @@ fn what_does_not_fit_is_an_error_and_not_a_panic() {
     assert!(network.run(&[]).unwrap().is_empty());
     assert!(network.run(&vec![0.0; network.input_len() + 1]).is_err());
     assert!(network.layers()[0].run(&[0.0]).is_err());
+    assert!(network.layer_times(&[0.0]).is_err());
+    let times = network.layer_times(&vec![0.0; 3 * network.input_len()]);
+    assert_eq!(times.unwrap().len(), 2);
 }

@@ -50,6 +50,11 @@ impl Subnet {
 }
 
 impl Ready {
+    /// The packed network; nothing on other devices than the CPU, or where the kernels lack a layer.
+    pub fn packed(&self) -> Option<&Network> {
+        self.packed.as_ref()
+    }
+
     /// Values of an image: resolution x resolution x channels.
     pub fn image_len(&self) -> usize {
         self.net.architecture.resolution.pow(2) * self.channels

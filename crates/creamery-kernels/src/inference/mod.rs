@@ -34,6 +34,8 @@ use crate::simd::LANES;
 use crate::team::{for_each, together};
 use block::Block;
 use dense::{Convolution, Dense, Head};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 /// A linear layer after the head, in PyTorch's layout.
 #[derive(Clone, Copy, Debug)]
@@ -226,30 +228,63 @@ impl Network {
     /// # Errors
     /// [`KernelError::Length`] if `x` is not some whole images.
     pub fn run(&self, x: &[f32]) -> Result<Vec<f32>, KernelError> {
-        let image_len = self.input_len();
+        self.each(x, &|isa, x, logits| self.image(isa, x, logits, |_| ()))
+    }
+
+    /// Nanoseconds of each layer in a run like [`Network::run`], which add up to those of the run but for what is between
+    /// layers. Where threads share the images, a layer's time is that of all images divided by the threads.
+    ///
+    /// # Errors
+    /// As for [`Network::run`].
+    pub fn layer_times(&self, x: &[f32]) -> Result<Vec<u64>, KernelError> {
+        let sums: Vec<AtomicU64> = self.layers.iter().map(|_| AtomicU64::new(0)).collect();
+        let images = self.each(x, &|isa, x, logits| {
+            let mut start = Instant::now();
+            self.image(isa, x, logits, |layer| {
+                let end = Instant::now();
+                sums[layer].fetch_add((end - start).as_nanos() as u64, Relaxed);
+                start = end;
+            });
+        })?;
+        let images = images.len() / self.classes;
+        let threads = rayon::current_num_threads().min(images).max(1) as u64;
+        Ok(sums
+            .into_iter()
+            .map(|sum| sum.into_inner() / threads)
+            .collect())
+    }
+
+    /// The logits of images, each by `infer`.
+    fn each(
+        &self,
+        x: &[f32],
+        infer: &(dyn Fn(Proof, &[f32], &mut [f32]) + Sync),
+    ) -> Result<Vec<f32>, KernelError> {
+        let (image_len, classes) = (self.input_len(), self.classes);
         let images = x.len() / image_len;
         length("x", x.len(), images * image_len)?;
         let isa = isa::current();
-        let mut logits = vec![0.0; images * self.classes];
+        let mut logits = vec![0.0; images * classes];
         let shared = Shared::new(&mut logits);
         together(|| {
             for_each(images, &|image| {
                 let x = &x[image * image_len..(image + 1) * image_len];
                 // SAFETY: each task has its own image.
-                let to = unsafe { shared.write(image * self.classes..(image + 1) * self.classes) };
-                self.image(isa, x, to);
+                let to = unsafe { shared.write(image * classes..(image + 1) * classes) };
+                infer(isa, x, to);
             });
         });
         Ok(logits)
     }
 
-    /// The logits of one image.
-    fn image(&self, isa: Proof, x: &[f32], logits: &mut [f32]) {
+    /// The logits of one image; `after` is called after each layer with its number.
+    fn image(&self, isa: Proof, x: &[f32], logits: &mut [f32], mut after: impl FnMut(usize)) {
         let mut map: Option<Buffer> = None;
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
             let mut y = Buffer::stale(layer.output_len());
             layer.forward(isa, map.as_deref().unwrap_or(x), &mut y);
             map = Some(y);
+            after(i);
         }
         if let Some(map) = map {
             logits.copy_from_slice(&map[..logits.len()]);
