@@ -1,6 +1,7 @@
 //! A space with the times of its blocks.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{LatencyTable, LatencyTableError};
@@ -98,6 +99,14 @@ impl Space {
             latency: Some(Arc::new(Measured { table, times })),
             ..self
         })
+    }
+
+    /// The space with the latency table of a file.
+    ///
+    /// # Errors
+    /// Those of [`LatencyTable::read`] and [`Space::with_latency`].
+    pub fn with_latency_file(self, path: &Path) -> Result<Space, LatencyTableError> {
+        self.with_latency(LatencyTable::read(path)?)
     }
 
     /// The latency table that the space was given.
