@@ -487,6 +487,10 @@ mod tests {
             &change("space = 'tiny-23'"),
             &[first, "`tiny-23`", "did you mean `tiny-32`?"],
         );
+        refused(
+            &change("latency_table = 'none.json'"),
+            &[first, "search: ", "latency table none.json"],
+        );
         refused(&change("seed = 3"), &[first, "`search.seed`", "`seeds`"]);
         refused(
             &GOOD.replace("train.lr = 0.01", "dropout = 1.0"),
