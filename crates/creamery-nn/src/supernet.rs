@@ -117,9 +117,9 @@ impl SuperNet {
         device: &Device,
         blocks: Blocks,
     ) -> Result<Self, NnError> {
-        let resolution = space.resolutions[0];
+        // Of any resolution: shapes of weights do not depend on it.
         let shared = space
-            .layers(&space.smallest(resolution)?, in_channels, classes)?
+            .blocks(space.resolutions[0], in_channels, classes)?
             .into_iter()
             .filter(|layer| layer.choice.is_none())
             .map(|layer| Layer::new(&layer.name, &layer.spec, seed, device))

@@ -1,7 +1,7 @@
 //! The configuration of a search.
 
 use creamery_data::DataSet;
-use creamery_space::{Budget, Space, deserialize_count};
+use creamery_space::{Budget, Space, deserialize_count, deserialize_latency, serialize_latency};
 use creamery_train::{ConfigError, DataSettings, TrainSettings};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -19,6 +19,9 @@ pub struct SearchConfig {
     pub method: String,
     /// A built-in space or the path of a TOML file.
     pub space: String,
+    /// A file with the times of the space's blocks, for bounds on latency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_table: Option<String>,
     /// Pixels a side of the input; the nearest the space has to the images if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolution: Option<usize>,
@@ -45,6 +48,7 @@ impl Default for SearchConfig {
         Self {
             method: "cream".into(),
             space: "tiny-32".into(),
+            latency_table: None,
             resolution: None,
             seed: 0,
             device: "cpu".into(),
@@ -86,6 +90,20 @@ pub struct BudgetSettings {
         skip_serializing_if = "Option::is_none"
     )]
     pub max_params: Option<u64>,
+    /// Least latency in nanoseconds, written such as `2ms`; needs `latency_table`, as the next.
+    #[serde(
+        deserialize_with = "deserialize_latency",
+        serialize_with = "serialize_latency",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub min_latency: Option<u64>,
+    /// Most latency in nanoseconds, written such as `3ms`.
+    #[serde(
+        deserialize_with = "deserialize_latency",
+        serialize_with = "serialize_latency",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_latency: Option<u64>,
     /// Consecutive ranges of MACs within the budget, each with a board and a winner of its own.
     pub buckets: usize,
 }
@@ -97,6 +115,8 @@ impl Default for BudgetSettings {
             max_macs: None,
             min_params: None,
             max_params: None,
+            min_latency: None,
+            max_latency: None,
             buckets: 1,
         }
     }
@@ -110,6 +130,8 @@ impl BudgetSettings {
             max_macs: self.max_macs,
             min_params: self.min_params,
             max_params: self.max_params,
+            min_latency: self.min_latency,
+            max_latency: self.max_latency,
         }
     }
 }

@@ -92,6 +92,11 @@ fn plan(config: &SearchConfig, method: Method, space: &Space, data: &RunData) ->
         ("budget".into(), config.budget.budget().to_string()),
         ("buckets".into(), config.budget.buckets.to_string()),
     ]);
+    if config.budget.budget().bounds_latency()
+        && let Some(table) = space.latency_table()
+    {
+        identity.insert("latency table".into(), table.fingerprint());
+    }
     if method.has_phases() {
         identity.insert("epochs".into(), config.train.epochs.to_string());
     }

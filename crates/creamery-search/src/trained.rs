@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use creamery_nn::{NnError, Subnet, SuperNet};
-use creamery_space::{Architecture, Space};
+use creamery_space::{Architecture, Space, SpaceError};
 use creamery_train::event::{Accuracy, BoardRow};
 use creamery_train::{Checkpoint, ConfigError, Layers, RunData, RunError, TrainError, engine};
 use toml::Table;
@@ -128,7 +128,7 @@ impl Trained {
     }
 }
 
-/// The space that a run's folder keeps.
+/// The space that a run's folder keeps, with the latency table that it may keep, too.
 fn space(folder: &Path) -> Result<Space, TrainError> {
     let path = folder.join("space.toml");
     let text = std::fs::read_to_string(&path).map_err(|source| RunError::Io {
@@ -136,5 +136,11 @@ fn space(folder: &Path) -> Result<Space, TrainError> {
         path: path.clone(),
         source,
     })?;
-    Ok(Space::from_toml(&text, &path.display().to_string()).map_err(NnError::from)?)
+    let space = Space::from_toml(&text, &path.display().to_string()).map_err(NnError::from)?;
+    let table = folder.join("latency.json");
+    if !table.exists() {
+        return Ok(space);
+    }
+    let space = space.with_latency_file(&table).map_err(SpaceError::from);
+    Ok(space.map_err(NnError::from)?)
 }

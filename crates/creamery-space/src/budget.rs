@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::cost::{Cost, deserialize_count, format_count};
 use crate::error::{BudgetError, SpaceError};
 use crate::space::Space;
+use crate::time::{deserialize_latency, format_latency, serialize_latency};
 
-/// Bounds on MACs and parameters, each inclusive and each optional.
+/// Bounds on MACs, parameters and latency, each inclusive and each optional.
+///
+/// Bounds on latency need a space with a [`LatencyTable`](crate::LatencyTable).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
@@ -24,6 +27,20 @@ pub struct Budget {
     /// Most parameters.
     #[serde(deserialize_with = "deserialize_count")]
     pub max_params: Option<u64>,
+    /// Least latency in nanoseconds; a file says `"2ms"`.
+    #[serde(
+        deserialize_with = "deserialize_latency",
+        serialize_with = "serialize_latency",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub min_latency: Option<u64>,
+    /// Most latency in nanoseconds; a file says `"3ms"`.
+    #[serde(
+        deserialize_with = "deserialize_latency",
+        serialize_with = "serialize_latency",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_latency: Option<u64>,
 }
 
 impl Budget {
@@ -37,7 +54,14 @@ impl Budget {
 
     /// Whether a network of that cost is within every bound.
     pub fn contains(&self, cost: &Cost) -> bool {
-        self.macs().contains(cost.macs) && self.params().contains(cost.params)
+        self.macs().contains(cost.macs)
+            && self.params().contains(cost.params)
+            && self.latency().contains(cost.latency_ns)
+    }
+
+    /// Whether there is a bound on latency.
+    pub fn bounds_latency(&self) -> bool {
+        self.min_latency.is_some() || self.max_latency.is_some()
     }
 
     /// Checks that no lower bound is above its upper one.
@@ -45,12 +69,16 @@ impl Budget {
     /// # Errors
     /// [`BudgetError::Order`] if one is.
     pub fn check(&self) -> Result<(), BudgetError> {
-        for (what, bounds) in [("MACs", self.macs()), ("params", self.params())] {
+        for (what, bounds, format) in [
+            ("MACs", self.macs(), format_count as fn(u64) -> String),
+            ("params", self.params(), format_count),
+            ("of latency", self.latency(), format_latency),
+        ] {
             if bounds.min > bounds.max {
                 return Err(BudgetError::Order {
                     what,
-                    min: format_count(bounds.min),
-                    max: format_count(bounds.max),
+                    min: format(bounds.min),
+                    max: format(bounds.max),
                 });
             }
         }
@@ -63,6 +91,10 @@ impl Budget {
 
     pub(crate) fn params(&self) -> Bounds {
         Bounds::new(self.min_params, self.max_params)
+    }
+
+    pub(crate) fn latency(&self) -> Bounds {
+        Bounds::new(self.min_latency, self.max_latency)
     }
 }
 
@@ -93,15 +125,22 @@ impl Bounds {
     }
 }
 
-/// `between 1M and 5M MACs and at most 2M params`; `anything` without bounds.
+/// `between 1M and 5M MACs and at most 3ms of latency`; `anything` without bounds.
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut written = false;
-        for (what, min, max) in [
-            ("MACs", self.min_macs, self.max_macs),
-            ("params", self.min_params, self.max_params),
+        let count = format_count as fn(u64) -> String;
+        for (what, min, max, format) in [
+            ("MACs", self.min_macs, self.max_macs, count),
+            ("params", self.min_params, self.max_params, count),
+            (
+                "of latency",
+                self.min_latency,
+                self.max_latency,
+                format_latency,
+            ),
         ] {
-            let (min, max) = (min.map(format_count), max.map(format_count));
+            let (min, max) = (min.map(format), max.map(format));
             let bounds = match (min, max) {
                 (None, None) => continue,
                 (Some(min), None) => format!("at least {min}"),
@@ -121,7 +160,7 @@ impl fmt::Display for Budget {
 
 /// Cuts the budget's range of MACs into `n` consecutive buckets that cover it without gap or overlap.
 ///
-/// Their widths differ by one MAC at most; bounds on parameters are the same in each. Both bounds on
+/// Their widths differ by one MAC at most; bounds on parameters and latency are the same in each. Both bounds on
 /// MACs must be there: [`Space::reachable`] sets the ones that are not.
 ///
 /// # Errors
@@ -262,7 +301,7 @@ mod tests {
             budget.contains(&Cost {
                 macs,
                 params,
-                flops_thop: 0,
+                ..Cost::default()
             })
         };
         assert!(within(2, 5) && within(3, 6));
@@ -278,6 +317,41 @@ mod tests {
             "between 1M and 5.5M MACs and at most 300k params"
         );
         assert_eq!(Budget::default().to_string(), "anything");
+        let budget = Budget {
+            min_latency: Some(250_000),
+            max_latency: Some(1_500_000),
+            ..Budget::up_to_macs(5_000_000)
+        };
+        assert_eq!(
+            budget.to_string(),
+            "at most 5M MACs and between 250us and 1.5ms of latency"
+        );
+    }
+
+    #[test]
+    fn latency_is_bounded_like_the_rest_and_written_with_its_unit() {
+        let budget: Budget = toml::from_str("min_latency = '250us'\nmax_latency = '3ms'").unwrap();
+        assert!(budget.bounds_latency() && !Budget::default().bounds_latency());
+        let within = |latency_ns| {
+            budget.contains(&Cost {
+                latency_ns,
+                ..Cost::default()
+            })
+        };
+        assert!(within(250_000) && within(3_000_000));
+        assert!(!within(249_999) && !within(3_000_001));
+        let text = toml::to_string(&budget).unwrap();
+        assert!(text.contains("max_latency = \"3ms\""), "{text}");
+        assert_eq!(toml::from_str::<Budget>(&text).unwrap(), budget);
+        assert!(toml::from_str::<Budget>("max_latency = 3").is_err());
+        let reversed = Budget {
+            min_latency: Some(4_000_000),
+            ..budget
+        };
+        assert_eq!(
+            reversed.check().unwrap_err().to_string(),
+            "the budget asks for at least 4ms and at most 3ms of latency: exchange them"
+        );
     }
 
     #[test]

@@ -15,6 +15,14 @@ pub struct Cost {
     /// What `thop` counted for the Cream paper and calls FLOPs: `macs`, plus two for each output of a
     /// batch norm, plus every input and output of an average pool (squeeze-excite's included).
     pub flops_thop: u64,
+    /// Nanoseconds by the space's [`LatencyTable`](crate::LatencyTable), for a batch of the table's size; 0
+    /// without a table.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub latency_ns: u64,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl Add for Cost {
@@ -25,6 +33,7 @@ impl Add for Cost {
             macs: self.macs + other.macs,
             params: self.params + other.params,
             flops_thop: self.flops_thop + other.flops_thop,
+            latency_ns: self.latency_ns + other.latency_ns,
         }
     }
 }
@@ -70,7 +79,6 @@ pub enum CountError {
 /// assert!(parse_count("1,5M").is_err());
 /// ```
 pub fn parse_count(text: &str) -> Result<u64, CountError> {
-    let form = || CountError::Form(shorten(text));
     let trimmed = text.trim();
     let (number, exponent) = match trimmed.chars().last() {
         Some('k' | 'K') => (&trimmed[..trimmed.len() - 1], 3),
@@ -79,6 +87,22 @@ pub fn parse_count(text: &str) -> Result<u64, CountError> {
         Some('t' | 'T') => (&trimmed[..trimmed.len() - 1], 12),
         _ => (trimmed, 0),
     };
+    scaled(number, exponent).map_err(|fault| match fault {
+        NumberFault::Form => CountError::Form(shorten(text)),
+        NumberFault::Fraction => CountError::Fraction(shorten(text)),
+        NumberFault::Large => CountError::Large(shorten(text)),
+    })
+}
+
+/// Why a text is no number of [`scaled`].
+pub(crate) enum NumberFault {
+    Form,
+    Fraction,
+    Large,
+}
+
+/// A decimal number times `10^exponent`, exactly.
+pub(crate) fn scaled(number: &str, exponent: usize) -> Result<u64, NumberFault> {
     let number = number.trim_end();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole = if whole.contains(',') {
@@ -89,7 +113,7 @@ pub fn parse_count(text: &str) -> Result<u64, CountError> {
             && (1..=3).contains(&first.len())
             && groups.all(|group| group.len() == 3);
         if !well_formed {
-            return Err(form());
+            return Err(NumberFault::Form);
         }
         whole.replace(',', "")
     } else {
@@ -99,19 +123,19 @@ pub fn parse_count(text: &str) -> Result<u64, CountError> {
     let fraction = fraction.trim_end_matches('0');
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !digits(&whole) || !digits(fraction) || number.ends_with('.') {
-        return Err(form());
+        return Err(NumberFault::Form);
     }
     if fraction.len() > exponent {
-        return Err(CountError::Fraction(shorten(text)));
+        return Err(NumberFault::Fraction);
     }
     let zeros = "0".repeat(exponent - fraction.len());
     format!("{whole}{fraction}{zeros}")
         .parse()
-        .map_err(|_| CountError::Large(shorten(text)))
+        .map_err(|_| NumberFault::Large)
 }
 
 /// The start of a text that an error quotes: a hostile one may be megabytes long.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 40;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -122,21 +146,32 @@ fn shorten(text: &str) -> String {
 /// Writes a count so that [`parse_count`] reads the same number back: `5M` and `1.25G` where that is
 /// exact with at most two decimals, `13,188,608` elsewhere.
 pub fn format_count(count: u64) -> String {
-    for (unit, suffix) in [
+    const UNITS: [(u64, &str); 4] = [
         (1_000_000_000_000, "T"),
         (1_000_000_000, "G"),
         (1_000_000, "M"),
         (1_000, "k"),
-    ] {
-        if count >= unit && count / unit < 1000 && count.is_multiple_of(unit / 100) {
-            let hundredths = count % unit / (unit / 100);
-            return match (hundredths, hundredths % 10) {
-                (0, _) => format!("{}{suffix}", count / unit),
-                (_, 0) => format!("{}.{}{suffix}", count / unit, hundredths / 10),
-                _ => format!("{}.{hundredths:02}{suffix}", count / unit),
-            };
+    ];
+    in_units(count, &UNITS).unwrap_or_else(|| grouped(count))
+}
+
+/// The count in the largest unit that it reaches, if at most two decimals and less than 1000 of it say it exactly.
+pub(crate) fn in_units(count: u64, units: &[(u64, &str)]) -> Option<String> {
+    units.iter().find_map(|&(unit, suffix)| {
+        if count < unit || count / unit >= 1000 || !count.is_multiple_of(unit / 100) {
+            return None;
         }
-    }
+        let hundredths = count % unit / (unit / 100);
+        Some(match (hundredths, hundredths % 10) {
+            (0, _) => format!("{}{suffix}", count / unit),
+            (_, 0) => format!("{}.{}{suffix}", count / unit, hundredths / 10),
+            _ => format!("{}.{hundredths:02}{suffix}", count / unit),
+        })
+    })
+}
+
+/// All digits, in groups of three: `13,188,608`.
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::latency::LatencyTableError;
+
 /// Why a space cannot be read, or an architecture does not belong to it.
 ///
 /// Stages and blocks are counted from 0, as in [`crate::Layer::name`].
@@ -108,6 +110,9 @@ pub enum SpaceError {
         /// What was asked for.
         found: usize,
     },
+    /// The latency table of the space.
+    #[error(transparent)]
+    Latency(#[from] LatencyTableError),
     /// timm block strings that are malformed or not of this space.
     #[error("timm strings, {place}: {message}")]
     Timm {
@@ -123,15 +128,18 @@ pub enum SpaceError {
 #[non_exhaustive]
 pub enum BudgetError {
     /// The least is above the most.
-    #[error("the least {what} of the budget, {min}, are above the most, {max}: exchange them")]
+    #[error("the budget asks for at least {min} and at most {max} {what}: exchange them")]
     Order {
-        /// `MACs` or `params`.
+        /// `MACs`, `params` or `of latency`.
         what: &'static str,
-        /// The lower bound, as written by [`crate::format_count`].
+        /// The lower bound, as people write it.
         min: String,
         /// The upper bound.
         max: String,
     },
+    /// A bound on latency where nothing was measured.
+    #[error("a latency bound needs --latency-table FILE; `creamery profile` makes one")]
+    NoTable,
     /// Buckets of a budget that is open on a side.
     #[error("buckets need both bounds of the MACs: give the {0}")]
     Open(&'static str),
@@ -166,7 +174,7 @@ pub enum SampleError {
         resolution: usize,
         /// The budget.
         budget: String,
-        /// Cost of the nearest path found, MACs and parameters.
+        /// Cost of the nearest path found.
         nearest: String,
         /// The nearest path found: truly the nearest in small spaces, and where a bound is beyond all paths.
         architecture: Box<crate::Architecture>,
@@ -182,7 +190,7 @@ pub enum SampleError {
         resolution: usize,
         /// The budget.
         budget: String,
-        /// Cost of the nearest path found, MACs and parameters.
+        /// Cost of the nearest path found.
         nearest: String,
         /// The nearest path found.
         architecture: Box<crate::Architecture>,

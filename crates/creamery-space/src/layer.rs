@@ -195,6 +195,7 @@ fn normed(weights: u64, out_channels: usize, pixels: u64) -> Cost {
         macs,
         params: weights + 2 * channels,
         flops_thop: macs + 2 * channels * pixels,
+        ..Cost::default()
     }
 }
 
@@ -205,6 +206,7 @@ fn linear(inputs: usize, outputs: usize) -> Cost {
         macs,
         params: macs + outputs as u64,
         flops_thop: macs,
+        ..Cost::default()
     }
 }
 
@@ -250,6 +252,17 @@ pub struct Layer {
     pub cost: Cost,
     /// Stage, block and operation, for a layer that the architecture chose.
     pub choice: Option<(usize, usize, usize)>,
+}
+
+impl Layer {
+    /// The name with the operation where one was chosen, such as `stages.1.0.3`: what supernets and latency tables
+    /// call the layer.
+    pub fn block_name(&self) -> String {
+        match self.choice {
+            Some((_, _, operation)) => format!("{}.{operation}", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

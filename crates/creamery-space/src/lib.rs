@@ -31,28 +31,35 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A user's own space is a TOML file; [`Space`] shows its form.
+//! A user's own space is a TOML file; [`Space`] shows its form. With a [`LatencyTable`] of what its blocks take on a
+//! device, costs and budgets know latency, too.
 
 mod architecture;
 mod budget;
 mod cost;
 mod error;
 mod file;
+mod latency;
 mod layer;
 mod network;
 mod preset;
 mod recommended;
 mod sampler;
 mod space;
+mod time;
 mod timm;
 
 pub use architecture::{Architecture, SKIP};
 pub use budget::{Budget, buckets};
 pub use cost::{Cost, CountError, deserialize_count, format_count, parse_count};
 pub use error::{BudgetError, SampleError, SpaceError};
+pub use latency::{BlockTime, LatencyTable, LatencyTableError};
 pub use layer::{Activation, Layer, LayerSpec, make_divisible};
 pub use network::Place;
 pub use preset::{Preset, preset, preset_names};
 pub use recommended::{Optimizer, Recommended, RecommendedRetrain, RecommendedSearch};
 pub use sampler::{PathCount, Sampler};
 pub use space::{Fixed, MAX_CHANNELS, MAX_CLASSES, Operation, Space, Stage};
+pub use time::{
+    LatencyError, deserialize_latency, format_latency, parse_latency, serialize_latency,
+};

@@ -222,7 +222,8 @@ impl Space {
     /// and `classes` classes.
     ///
     /// # Errors
-    /// Those of [`Space::validate`], and [`SpaceError::Input`] for impossible channels or classes.
+    /// Those of [`Space::validate`], [`SpaceError::Input`] for impossible channels or classes, and
+    /// [`SpaceError::Latency`] if the space's latency table is for other images or classes.
     pub fn layers(
         &self,
         architecture: &Architecture,
@@ -248,10 +249,52 @@ impl Space {
         chain.add("last".to_string(), self.last(), None);
         chain.add("head".to_string(), self.head(), None);
         chain.add("classifier".to_string(), self.classifier(classes), None);
-        Ok(chain.layers)
+        let mut layers = chain.layers;
+        if let Some(measured) = self.measured(architecture.resolution, in_channels, classes)? {
+            for layer in &mut layers {
+                layer.cost.latency_ns = measured.ns(&layer.block_name())?;
+            }
+        }
+        Ok(layers)
     }
 
-    /// The cost of the architecture for one image: the sum over [`Space::layers`].
+    /// Every layer that some network of the space has at `resolution`, in the order of a network: the fixed ones,
+    /// and at each place one for each operation. [`Layer::block_name`] tells them apart.
+    ///
+    /// # Errors
+    /// [`SpaceError::Resolution`] and [`SpaceError::Input`].
+    pub fn blocks(
+        &self,
+        resolution: usize,
+        in_channels: usize,
+        classes: usize,
+    ) -> Result<Vec<Layer>, SpaceError> {
+        let largest = self.largest(resolution)?;
+        let mut blocks = Vec::new();
+        let untimed = Space {
+            latency: None,
+            ..self.clone()
+        };
+        for layer in untimed.layers(&largest, in_channels, classes)? {
+            let Some((stage, block, _)) = layer.choice else {
+                blocks.push(layer);
+                continue;
+            };
+            blocks.extend((0..self.operations.len()).map(|operation| {
+                let spec = self.candidate(stage, block, operation);
+                Layer {
+                    cost: spec.cost(layer.input_size),
+                    choice: Some((stage, block, operation)),
+                    spec,
+                    ..layer.clone()
+                }
+            }));
+        }
+        Ok(blocks)
+    }
+
+    /// The cost of the architecture for one image: the sum over [`Space::layers`], and with a latency table what it
+    /// says of whole networks.
     ///
     /// # Errors
     /// Those of [`Space::layers`].
@@ -262,7 +305,11 @@ impl Space {
         classes: usize,
     ) -> Result<Cost, SpaceError> {
         let layers = self.layers(architecture, in_channels, classes)?;
-        Ok(layers.iter().map(|layer| layer.cost).sum())
+        let mut cost: Cost = layers.iter().map(|layer| layer.cost).sum();
+        if let Some(table) = self.latency_table() {
+            cost.latency_ns = cost.latency_ns.saturating_add_signed(table.overhead_ns);
+        }
+        Ok(cost)
     }
 
     /// The architecture of most MACs at `resolution`: every block runs. Of equals, the one of most

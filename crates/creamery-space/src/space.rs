@@ -1,10 +1,12 @@
 //! The set of networks that a search looks through.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::SpaceError;
+use crate::latency::Measured;
 use crate::layer::make_divisible;
 use crate::recommended::Recommended;
 
@@ -14,7 +16,7 @@ pub const MAX_CHANNELS: usize = 8192;
 pub const MAX_CLASSES: usize = 1 << 24;
 /// Most features of the head.
 const MAX_HEAD: usize = 1 << 16;
-const MAX_RESOLUTION: usize = 1024;
+pub(crate) const MAX_RESOLUTION: usize = 1024;
 const MAX_KERNEL: usize = 15;
 const MAX_STRIDE: usize = 4;
 const MAX_EXPANSION: usize = 16;
@@ -112,6 +114,9 @@ pub struct Space {
     /// What suits the space where a run's configuration says nothing.
     #[serde(default, skip_serializing_if = "Recommended::is_empty")]
     pub recommended: Recommended,
+    /// Set by [`Space::with_latency`]; no part of the space's file, nor of its fingerprint.
+    #[serde(skip)]
+    pub(crate) latency: Option<Arc<Measured>>,
 }
 
 /// A layer that is the same in every network of the space.

@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
-use creamery_space::{Architecture, Budget, Cost, SKIP, SampleError, Sampler, Space};
+use creamery_space::{
+    Architecture, BlockTime, Budget, BudgetError, Cost, LatencyTable, SKIP, SampleError, Sampler,
+    Space,
+};
 use proptest::prelude::*;
+use rand::RngExt;
 
 /// 2 * 3 * 3 * 2 * 3 = 108 paths, whose costs have nothing in common.
 fn small() -> Space {
@@ -14,6 +18,34 @@ fn small() -> Space {
     space.stages[0].blocks = 3;
     space.stages[1].blocks = 2;
     space
+}
+
+/// The space with times for grey 28 px images of 10 classes that have nothing to do with MACs.
+fn timed(space: Space) -> Space {
+    let blocks = space.blocks(28, 1, 10).unwrap();
+    let time = |(i, name)| BlockTime {
+        name,
+        median_ns: creamery_rng::stream(5, "times", i).random_range(5_000..200_000),
+        low_ns: None,
+        high_ns: None,
+        runs: None,
+    };
+    let names = blocks.iter().map(|block| block.block_name());
+    let table = LatencyTable {
+        origin: "test".into(),
+        space: space.name.clone(),
+        space_fingerprint: space.fingerprint(),
+        resolution: 28,
+        channels: 1,
+        classes: 10,
+        device: "none".into(),
+        runtime: "none".into(),
+        batch: 1,
+        threads: 1,
+        overhead_ns: 31_000,
+        blocks: (0..).zip(names).map(time).collect(),
+    };
+    space.with_latency(table).unwrap()
 }
 
 /// Every path of the space with its cost, by counting up.
@@ -75,12 +107,14 @@ fn critical(degrees: usize) -> f64 {
 
 #[test]
 fn the_small_space_is_drawn_uniformly() {
-    let space = small();
+    let space = timed(small());
     let all = enumerate(&space);
     assert_eq!(all.len() as u128, space.paths());
     let mut costs: Vec<Cost> = all.iter().map(|(_, cost)| *cost).collect();
     costs.sort_by_key(|cost| cost.macs);
     let (third, middle) = (costs[36], costs[54]);
+    costs.sort_by_key(|cost| cost.latency_ns);
+    let (slow_third, slow_middle) = (costs[36].latency_ns, costs[54].latency_ns);
     for budget in [
         Budget::default(),
         Budget::up_to_macs(middle.macs),
@@ -95,6 +129,16 @@ fn the_small_space_is_drawn_uniformly() {
         Budget {
             min_params: Some(third.params),
             ..Budget::up_to_macs(middle.macs)
+        },
+        Budget {
+            max_latency: Some(slow_middle),
+            ..Budget::default()
+        },
+        Budget {
+            min_latency: Some(slow_third),
+            max_latency: Some(slow_middle * 3 / 2),
+            max_params: Some(middle.params * 2),
+            ..Budget::up_to_macs(middle.macs * 3 / 2)
         },
     ] {
         let paths = fitting(&all, &budget);
@@ -119,13 +163,15 @@ fn medium() -> Space {
 
 #[test]
 fn tables_count_and_draw_like_the_enumeration() {
-    let space = medium();
+    let space = timed(medium());
     let all = enumerate(&space);
     assert_eq!(all.len() as u128, space.paths());
     let mut macs: Vec<u64> = all.iter().map(|(_, cost)| cost.macs).collect();
     let mut params: Vec<u64> = all.iter().map(|(_, cost)| cost.params).collect();
+    let mut latency: Vec<u64> = all.iter().map(|(_, cost)| cost.latency_ns).collect();
     macs.sort();
     params.sort();
+    latency.sort();
     let at = |sorted: &[u64], part: f64| Some(sorted[(sorted.len() as f64 * part) as usize]);
     for budget in [
         Budget {
@@ -158,6 +204,26 @@ fn tables_count_and_draw_like_the_enumeration() {
         Budget {
             max_macs: at(&macs, 0.8),
             min_params: at(&params, 0.1),
+            ..Budget::default()
+        },
+        Budget {
+            max_latency: at(&latency, 0.3),
+            ..Budget::default()
+        },
+        Budget {
+            min_latency: at(&latency, 0.2),
+            max_latency: at(&latency, 0.6),
+            ..Budget::default()
+        },
+        Budget {
+            max_macs: at(&macs, 0.6),
+            max_latency: at(&latency, 0.5),
+            ..Budget::default()
+        },
+        Budget {
+            max_macs: at(&macs, 0.7),
+            min_params: at(&params, 0.1),
+            max_latency: at(&latency, 0.6),
             ..Budget::default()
         },
     ] {
@@ -374,6 +440,37 @@ fn contradictions_end_with_an_error() {
 }
 
 #[test]
+fn latency_is_bounded_with_a_table_alone_and_the_nearest_is_told_with_it() {
+    let budget = Budget {
+        max_latency: Some(1_000),
+        ..Budget::default()
+    };
+    let error = Sampler::new(&small(), 28, 1, 10, &budget).unwrap_err();
+    assert!(matches!(error, SampleError::Budget(BudgetError::NoTable)));
+    let says = "a latency bound needs --latency-table FILE; `creamery profile` makes one";
+    assert_eq!(error.to_string(), says);
+
+    let space = timed(small());
+    let all = enumerate(&space);
+    let fastest = all.iter().map(|(_, cost)| cost.latency_ns).min().unwrap();
+    match Sampler::new(&space, 28, 1, 10, &budget).unwrap_err() {
+        SampleError::Empty {
+            architecture,
+            nearest,
+            budget,
+            ..
+        } => {
+            let cost = space.cost(&architecture, 1, 10).unwrap();
+            assert_eq!(cost.latency_ns, fastest);
+            let told = creamery_space::format_latency(fastest);
+            assert!(nearest.ends_with(&format!(" params, {told}")), "{nearest}");
+            assert_eq!(budget, "at most 1us of latency");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
 fn the_same_stream_draws_the_same_paths() {
     let sampler = cream(&Budget::up_to_macs(300_000_000)).unwrap();
     let again = cream(&Budget::up_to_macs(300_000_000)).unwrap();
@@ -391,7 +488,7 @@ proptest! {
     fn any_budget_agrees_with_the_enumeration(
         operations in prop::collection::btree_set((0usize..4, 1usize..5), 1..4),
         blocks in prop::collection::vec(1usize..4, 1..4),
-        parts in prop::array::uniform4(prop::option::weighted(0.6, 0.0f64..1.1)),
+        parts in prop::array::uniform6(prop::option::weighted(0.6, 0.0f64..1.1)),
         seed: u64,
     ) {
         let mut space = Space::builtin("tiny-32").unwrap();
@@ -403,15 +500,19 @@ proptest! {
         for (stage, blocks) in space.stages.iter_mut().zip(blocks) {
             stage.blocks = blocks.min(2);
         }
+        let space = timed(space);
         let all = enumerate(&space);
         let most = |of: fn(&Cost) -> u64| all.iter().map(|(_, cost)| of(cost)).max().unwrap() as f64;
         let (macs, params) = (most(|cost| cost.macs), most(|cost| cost.params));
+        let latency = most(|cost| cost.latency_ns);
         let bound = |part: Option<f64>, most: f64| part.map(|part| (part * most) as u64);
         let budget = Budget {
             min_macs: bound(parts[0].map(|part| part * 0.6), macs),
             max_macs: bound(parts[1], macs),
             min_params: bound(parts[2].map(|part| part * 0.6), params),
             max_params: bound(parts[3], params),
+            min_latency: bound(parts[4].map(|part| part * 0.6), latency),
+            max_latency: bound(parts[5], latency),
         };
         let paths = fitting(&all, &budget);
         match Sampler::new(&space, 28, 1, 10, &budget) {

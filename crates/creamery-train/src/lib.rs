@@ -58,6 +58,6 @@ pub use error::TrainError;
 pub use eval::{Tally, evaluate, images};
 pub use model::{Model, ModelInput};
 pub use retrain::{Candidate, Init, Outcome, RetrainConfig, RetrainResult, finite, retrain};
-pub use run::{MetricsFile, RunError, RunFolder};
+pub use run::{MetricsFile, RunError, RunFolder, write_atomically};
 pub use schedule::{Decay, Schedule};
 pub use settings::{DataSettings, TrainSettings};

@@ -163,8 +163,11 @@ impl RunFolder {
     }
 }
 
-/// Writes to a temporary name beside `path`, syncs, renames.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+/// Writes a file whole or not at all: to a temporary name beside `path`, synced and then renamed.
+///
+/// # Errors
+/// [`RunError::Io`].
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let fail = |e| RunError::io("write", path, e);
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");

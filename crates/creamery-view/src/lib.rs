@@ -27,5 +27,5 @@ mod numbers;
 mod progress;
 mod standing;
 
-pub use numbers::{duration, rounded_count};
+pub use numbers::{duration, rounded_count, rounded_latency};
 pub use progress::Progress;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use creamery_space::format_count;
+use creamery_space::{format_count, format_latency};
 
 /// A count to three or four digits: `5.21M` of 5,213,444, and `1,234` of 1,234.
 ///
@@ -14,10 +14,25 @@ pub fn rounded_count(count: u64) -> String {
     if count < 10_000 {
         return format_count(count);
     }
-    let digits = count.ilog10() + 1;
+    format_count(rounded(count))
+}
+
+/// Nanoseconds to three or four digits: `2.87ms` of 2,871,234.
+///
+/// ```
+/// assert_eq!(creamery_view::rounded_latency(2_871_234), "2.87ms");
+/// assert_eq!(creamery_view::rounded_latency(987), "987ns");
+/// ```
+pub fn rounded_latency(nanoseconds: u64) -> String {
+    format_latency(rounded(nanoseconds))
+}
+
+/// The nearest number of three or four digits and zeros.
+fn rounded(count: u64) -> u64 {
+    let digits = count.checked_ilog10().map_or(1, |digits| digits + 1);
     let step = 10u64.pow(digits.saturating_sub(if digits.is_multiple_of(3) { 4 } else { 3 }));
     // Near the largest number rounding up would overflow.
-    format_count(count.saturating_add(step / 2) / step * step)
+    count.saturating_add(step / 2) / step * step
 }
 
 /// A duration in its two largest units: `36s`, `2m03s`, `5h07m`, `3d04h`.

@@ -1,6 +1,6 @@
 //! Flags for what a winner may cost.
 
-use creamery_space::{CountError, parse_count};
+use creamery_space::{CountError, LatencyError, format_latency, parse_count, parse_latency};
 use toml::Value;
 
 /// The budget, and its division into buckets.
@@ -18,6 +18,15 @@ pub(crate) struct BudgetArgs {
     /// Fewest parameters
     #[arg(long, value_name = "COUNT", value_parser = count)]
     min_params: Option<String>,
+    /// Longest time of a pass, such as 3ms, by the latency table
+    #[arg(long, value_name = "TIME", value_parser = latency)]
+    max_latency: Option<String>,
+    /// Shortest time of a pass
+    #[arg(long, value_name = "TIME", value_parser = latency)]
+    min_latency: Option<String>,
+    /// What the space's blocks take on a device; `creamery profile` measures it
+    #[arg(long, value_name = "FILE.json")]
+    latency_table: Option<String>,
     /// Ranges of MACs within the budget, each with a winner of its own
     #[arg(long, value_name = "N")]
     buckets: Option<u32>,
@@ -25,7 +34,7 @@ pub(crate) struct BudgetArgs {
 
 impl BudgetArgs {
     /// The settings that the flags make.
-    pub fn flags(&self) -> [(&'static str, Option<Value>); 5] {
+    pub fn flags(&self) -> [(&'static str, Option<Value>); 8] {
         let text = |text: &Option<String>| text.clone().map(Value::String);
         let buckets = self.buckets.map(|n| Value::Integer(n.into()));
         [
@@ -33,6 +42,9 @@ impl BudgetArgs {
             ("budget.min_macs", text(&self.min_macs)),
             ("budget.max_params", text(&self.max_params)),
             ("budget.min_params", text(&self.min_params)),
+            ("budget.max_latency", text(&self.max_latency)),
+            ("budget.min_latency", text(&self.min_latency)),
+            ("latency_table", text(&self.latency_table)),
             ("budget.buckets", buckets),
         ]
     }
@@ -41,4 +53,9 @@ impl BudgetArgs {
 /// A count in the form that configurations take, checked here so that the flag is named.
 fn count(text: &str) -> Result<String, CountError> {
     parse_count(text).map(|count| count.to_string())
+}
+
+/// The same for a latency.
+fn latency(text: &str) -> Result<String, LatencyError> {
+    parse_latency(text).map(format_latency)
 }

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
 use crate::commands::{
-    ablate, bench, data, describe, eval, predict, rank, retrain, search, select,
+    ablate, bench, data, describe, eval, predict, profile, rank, retrain, search, select,
 };
 use crate::error::CommandError;
 
@@ -37,7 +37,7 @@ pub(crate) struct Global {
     /// No progress and no notes; errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Threads that compute [default: all cores]
+    /// Threads that compute [default: all cores; one for profile]
     #[arg(long, value_name = "N", global = true, value_parser = threads)]
     pub threads: Option<usize>,
 }
@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Ablate(ablate::Args),
     Rank(rank::Args),
     Bench(bench::Args),
+    Profile(profile::Args),
 }
 
 impl Command {
@@ -79,6 +80,15 @@ impl Command {
             Self::Ablate(args) => ablate::run(args, global),
             Self::Rank(args) => rank::run(args, global),
             Self::Bench(args) => bench::run(args, global),
+            Self::Profile(args) => profile::run(args, global),
+        }
+    }
+
+    /// Threads that compute where the user says nothing; all cores without.
+    pub fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Profile(_) => Some(profile::THREADS),
+            _ => None,
         }
     }
 }

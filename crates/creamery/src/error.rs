@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use creamery_data::DataError;
 use creamery_nn::NnError;
 use creamery_search::rank::RankError;
-use creamery_space::SpaceError;
+use creamery_space::{LatencyTableError, SpaceError};
 use creamery_train::{CheckpointError, ConfigError, RunError, TrainError};
 
 /// Why a command did not succeed.
@@ -72,6 +72,12 @@ pub(crate) enum CommandError {
 impl From<DataError> for CommandError {
     fn from(error: DataError) -> Self {
         Self::Train(error.into())
+    }
+}
+
+impl From<LatencyTableError> for CommandError {
+    fn from(error: LatencyTableError) -> Self {
+        Self::Space(error.into())
     }
 }
 

@@ -3,7 +3,8 @@
 //! `creamery search` trains a supernet and hands back the best network under a budget, `select` chooses
 //! another from it, `retrain` trains that network alone, `eval` measures it, `describe` says what a network
 //! costs layer by layer, `data` what a data set holds, `rank` how well a supernet ranks its paths, `ablate` runs a
-//! table of configurations over several seeds, and `bench` says how fast this machine trains. The binary does nothing but
+//! table of configurations over several seeds, `bench` says how fast this machine trains, and `profile` how long the blocks
+//! of a space take on it. The binary does nothing but
 //! call [`run`]:
 //!
 //! ```
@@ -60,7 +61,7 @@ where
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let done = threads(cli.global.threads)
+    let done = threads(cli.global.threads.or(cli.command.threads()))
         // Operators called from within the pool need not wake its threads one by one.
         .and_then(|pool| pool.install(|| cli.command.run(&cli.global)))
         .and_then(|answer| print(&answer, &cli.global, out).map(|()| answer.exit_code()));

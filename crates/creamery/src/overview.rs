@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use creamery_space::{Architecture, Cost, Space, SpaceError};
-use creamery_view::rounded_count;
+use creamery_space::{Architecture, Cost, LatencyTable, Space, SpaceError};
+use creamery_view::{rounded_count, rounded_latency};
 
 /// Lines of a name and a value, the values below each other.
 #[derive(Debug, Default)]
@@ -41,11 +41,24 @@ impl Overview {
         Ok(self)
     }
 
-    /// Adds the lines of a network's cost.
-    pub fn cost(&mut self, cost: &Cost) -> &mut Self {
+    /// Adds the lines of the cost of a network of the space, latency only where a table says it.
+    pub fn cost(&mut self, cost: &Cost, space: &Space) -> &mut Self {
         self.row("MACs", count(cost.macs))
             .row("params", count(cost.params))
-            .row("FLOPs (thop)", count(cost.flops_thop))
+            .row("FLOPs (thop)", count(cost.flops_thop));
+        if let Some(table) = space.latency_table().filter(|_| cost.latency_ns > 0) {
+            let LatencyTable {
+                device,
+                runtime,
+                batch,
+                threads,
+                ..
+            } = table;
+            let (batch, threads) = (plural(*batch, "image"), plural(*threads, "thread"));
+            self.row("latency", rounded_latency(cost.latency_ns))
+                .row("", format!("{batch}, {threads} of {device}, {runtime}"));
+        }
+        self
     }
 }
 

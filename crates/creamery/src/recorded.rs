@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use creamery_space::Space;
+use creamery_space::{LatencyTable, Space};
 use creamery_train::engine::checkpoint_path;
 use creamery_train::{Checkpoint, CheckpointError, Identity, Layers};
 use serde::Serialize;
@@ -14,13 +14,17 @@ use crate::error::CommandError;
 use crate::run_args::at;
 use crate::shell::quoted;
 
-/// Settings that decide nothing about a run's result, as long as space and images are the same.
-const FREE: [&str; 4] = [
+/// Settings that decide nothing about a run's result, as long as space, latency table and images are the same.
+const FREE: [&str; 5] = [
     "space",
+    "latency_table",
     "data.source",
     "data.workers",
     "train.checkpoint_seconds",
 ];
+
+/// The copy of the latency table that a run's folder keeps.
+pub(crate) const LATENCY_TABLE: &str = "latency.json";
 
 /// A command that makes a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +95,7 @@ pub(crate) struct Recorded {
     path: PathBuf,
     /// Its whole configuration.
     pub config: Table,
-    /// Its space; `None` if the run was killed before it was written, and so before any step.
+    /// Its space, with the latency table that it was given; `None` if the run was killed before it was written, and so before any step.
     pub space: Option<Space>,
 }
 
@@ -115,6 +119,11 @@ impl Recorded {
             .exists()
             .then(|| Space::resolve(&space.display().to_string()))
             .transpose()?;
+        let latency = path.join(LATENCY_TABLE);
+        let space = match space {
+            Some(space) if latency.exists() => Some(space.with_latency_file(&latency)?),
+            space => space,
+        };
         Ok(Self {
             path: path.to_owned(),
             config: table(&config),
@@ -156,7 +165,22 @@ impl Recorded {
         Some([key, before, now])
     }
 
-    /// Refuses another space or other images, whatever their names. The engine compares fingerprints as
+    /// The space with the latency table that a configuration names: the copy that the run keeps if the name is still
+    /// the same.
+    ///
+    /// # Errors
+    /// If the table cannot be read or is not one of the space.
+    pub fn with_latency(&self, space: Space, named: Option<&str>) -> Result<Space, CommandError> {
+        let before = self.config.get("latency_table").and_then(Value::as_str);
+        let kept = self.space.as_ref().and_then(Space::latency_table);
+        Ok(match (named, kept) {
+            (None, _) => space,
+            (Some(_), Some(kept)) if named == before => space.with_latency(kept.clone())?,
+            (Some(file), _) => space.with_latency_file(Path::new(file))?,
+        })
+    }
+
+    /// Refuses another space, other images, and another latency table where latency is bounded, whatever their names. The engine compares fingerprints as
     /// well; here the names are known. Where the checkpoint is gone, the name of the data set is all there is to
     /// compare.
     ///
@@ -177,6 +201,18 @@ impl Recorded {
             && before.fingerprint() != space.fingerprint()
         {
             return Err(other("space", before.name.clone(), space.name.clone()).into());
+        }
+        let bounded = ["budget.min_latency", "budget.max_latency"];
+        if bounded.iter().any(|key| at(&self.config, key).is_some())
+            && let (Some(before), Some(now)) = (
+                self.space.as_ref().and_then(Space::latency_table),
+                space.latency_table(),
+            )
+            && before.fingerprint() != now.fingerprint()
+        {
+            let named =
+                |table: &LatencyTable| format!("{} [{}]", table.origin, table.fingerprint());
+            return Err(other("latency table", named(before), named(now)).into());
         }
         let source = at(&self.config, "data.source").and_then(Value::as_str);
         let source = source.unwrap_or_default();

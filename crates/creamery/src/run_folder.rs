@@ -1,7 +1,7 @@
 //! The folder of a run, from the command line's side: begun, gone on with, or taken back.
 //!
 //! Beside what the engine writes, a run's folder holds all that going on needs: the whole configuration
-//! in `run.toml` and the space in `space.toml`, so that it does not matter what else has changed since.
+//! in `run.toml`, the space in `space.toml` and its latency table in `latency.json`, so that it does not matter what else has changed since.
 
 use std::fs;
 use std::ops::Deref;
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::error::CommandError;
-use crate::recorded::{Recorded, Task, differences, table};
+use crate::recorded::{LATENCY_TABLE, Recorded, Task, differences, table};
 use crate::run_args::{PlaceArgs, at};
 use crate::shell::quoted;
 
@@ -37,10 +37,11 @@ const FIXED: [&str; 11] = [
 ];
 
 /// Files that a command writes before the first step, in the order of taking them back.
-const BEGUN: [&str; 6] = [
+const BEGUN: [&str; 7] = [
     "metrics.jsonl",
     "inherited.safetensors",
     "architecture.json",
+    LATENCY_TABLE,
     "space.toml",
     "run.toml",
     "lock",
@@ -119,6 +120,7 @@ impl Previous {
         if config != self.config {
             // The old result is none of the new plan, even if that is stopped before it has one.
             self.run.remove("result.json")?;
+            keep_latency(&self.run, space)?;
             self.run.write("run.toml", run_toml(&config).as_bytes())?;
         }
         Ok(self.run)
@@ -217,11 +219,12 @@ impl Workplace {
         self.run.file("space.toml").exists()
     }
 
-    /// Writes the space: the last of what going on needs.
+    /// Writes the space, with its latency table if it has one: the last of what going on needs.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn furnish(&self, space: &Space) -> Result<(), CommandError> {
+        keep_latency(&self.run, space)?;
         Ok(self.run.write("space.toml", space.to_toml().as_bytes())?)
     }
 
@@ -241,6 +244,14 @@ impl Workplace {
         }
         outcome
     }
+}
+
+/// Keeps a copy of the space's latency table, if it has one.
+fn keep_latency(run: &RunFolder, space: &Space) -> Result<(), CommandError> {
+    if let Some(table) = space.latency_table() {
+        run.write(LATENCY_TABLE, table.to_json().as_bytes())?;
+    }
+    Ok(())
 }
 
 /// A data set's name as a part of a file's name: `mnist`, `folder-my-pets`.

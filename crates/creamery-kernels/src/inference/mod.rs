@@ -255,11 +255,7 @@ impl Network {
     }
 
     /// The logits of images, each by `infer`.
-    fn each(
-        &self,
-        x: &[f32],
-        infer: &(dyn Fn(Proof, &[f32], &mut [f32]) + Sync),
-    ) -> Result<Vec<f32>, KernelError> {
+    fn each(&self, x: &[f32], infer: &Infer<'_>) -> Result<Vec<f32>, KernelError> {
         let (image_len, classes) = (self.input_len(), self.classes);
         let images = x.len() / image_len;
         length("x", x.len(), images * image_len)?;
@@ -291,6 +287,9 @@ impl Network {
         }
     }
 }
+
+/// From an image to its logits.
+type Infer<'a> = dyn Fn(Proof, &[f32], &mut [f32]) + Sync + 'a;
 
 /// Floats of a blocked map of so many channels and pixels.
 fn blocked(channels: usize, pixels: usize) -> usize {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::path::Path;
 
 use creamery_space::Space;
 use creamery_train::{ConfigError, Layers, RetrainConfig, merge};
@@ -201,6 +202,11 @@ fn settings(search: &Table, retrain: Option<&Table>) -> Result<Settings, ConfigE
     let space = over(Table::new())?.space;
     let space = Space::resolve(&space).map_err(|error| wrong(format!("search: {error}")))?;
     let search = over(SearchConfig::defaults(&space))?;
+    let space = match &search.latency_table {
+        Some(table) => space.with_latency_file(Path::new(table)),
+        None => Ok(space),
+    };
+    let space = space.map_err(|error| wrong(format!("search: {error}")))?;
     let retrain = retrain.map(|said| {
         RetrainConfig::after_search(&space, &search.data, |defaults| {
             let layers = Layers {
@@ -480,6 +486,10 @@ mod tests {
         refused(
             &change("space = 'tiny-23'"),
             &[first, "`tiny-23`", "did you mean `tiny-32`?"],
+        );
+        refused(
+            &change("latency_table = 'none.json'"),
+            &[first, "search: ", "latency table none.json"],
         );
         refused(&change("seed = 3"), &[first, "`search.seed`", "`seeds`"]);
         refused(

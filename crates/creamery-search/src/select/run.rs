@@ -29,6 +29,9 @@ pub struct SelectConfig {
     pub seed: u64,
     /// The device that computes.
     pub device: String,
+    /// A file with the times of the space's blocks, for bounds on latency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_table: Option<String>,
     /// The images of the run.
     pub data: DataSettings,
     /// What the winner may cost.
@@ -49,6 +52,7 @@ impl SelectConfig {
         Self {
             seed: run.seed,
             device: run.device.clone(),
+            latency_table: run.latency_table.clone(),
             data: run.data.clone(),
             budget: run.budget.clone(),
             select: run.select.clone(),
@@ -84,7 +88,8 @@ impl SelectConfig {
 }
 
 /// Chooses the winner from a trained supernet and writes the selection's result. Goes on from the folder's
-/// evaluations if it has some.
+/// evaluations if it has some. Costs are those of `trained.space`, which may have been given another latency table than
+/// the search had.
 ///
 /// # Errors
 /// If the configuration is out of range, nothing fits the budget, the selector needs a board that is
@@ -100,7 +105,11 @@ pub fn select(
     let name = config.select.selector(trained.board.is_some())?;
     let seed = config.select.seed.unwrap_or(config.seed);
     let mut pool = Pool::new(&trained.space, &trained.data, &config.budget, seed)?;
-    pool.board = trained.board.clone().unwrap_or_default();
+    let mut board = trained.board.clone().unwrap_or_default();
+    for row in &mut board {
+        row.cost = pool.whole().cost(&row.architecture);
+    }
+    pool.board = board;
     let source = Source {
         config: &trained.config,
         space: &trained.space,

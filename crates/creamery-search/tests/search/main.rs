@@ -1,5 +1,6 @@
 //! Small searches from images to a result.
 
+mod latency;
 mod methods;
 
 use std::path::Path;
@@ -52,7 +53,10 @@ fn run_in(
         true => RunFolder::resume(folder)?,
         false => RunFolder::create(folder, "")?,
     };
-    let space = Space::resolve(&config.space).unwrap();
+    let mut space = Space::resolve(&config.space).unwrap();
+    if let Some(table) = &config.latency_table {
+        space = space.with_latency_file(Path::new(table)).unwrap();
+    }
     search(config, &space, &data(config), &run, events, stop)
 }
 

@@ -34,6 +34,9 @@ fn every_pair_of_strategy_and_selector_stays_within_budget() {
             config.budget.min_macs = Some(1_500_000);
             config.select.selector = Some(selector);
             let folder = tempfile::tempdir().unwrap();
+            let most = latency::quantile(&config, &latency::table(1), 0.4);
+            config.budget.max_latency = Some(most);
+            config.latency_table = Some(latency::written(folder.path(), 1));
             let path = folder.path().join("run");
             let result = finish(&path, &config);
             let budget = config.budget.budget();
@@ -47,6 +50,8 @@ fn every_pair_of_strategy_and_selector_stays_within_budget() {
                     (1_500_000..=3_000_000).contains(&macs),
                     "{name}, {selector}: {line}"
                 );
+                let latency = row["latency_ns"].as_u64().unwrap();
+                assert!(latency <= most, "{name}, {selector}: {line}");
             }
         }
     }

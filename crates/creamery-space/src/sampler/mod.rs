@@ -22,10 +22,11 @@ use rand::{Rng, RngExt};
 use crate::architecture::{Architecture, SKIP};
 use crate::budget::Budget;
 use crate::cost::format_count;
-use crate::error::SampleError;
+use crate::error::{BudgetError, SampleError};
 use crate::space::Space;
+use crate::time::format_latency;
 use problem::{Dimension, Problem};
-use table::Table;
+use table::{Grid, Table};
 
 /// Numbers in a table at most; 16 bytes each.
 const MAX_ENTRIES: usize = 1 << 22;
@@ -124,8 +125,9 @@ impl Sampler {
     ///
     /// # Errors
     /// [`SampleError::Empty`] if nothing fits and [`SampleError::Narrow`] if too little does to draw from,
-    /// both with the nearest path; [`SampleError::Budget`] for bounds in the wrong order; [`SampleError::Space`] if
-    /// the space is wrong or does not have the resolution.
+    /// both with the nearest path; [`SampleError::Budget`] for bounds in the wrong order, and for bounds on latency
+    /// if the space has no latency table; [`SampleError::Space`] if the space is wrong, does not have the
+    /// resolution, or has a latency table for other images.
     pub fn new(
         space: &Space,
         resolution: usize,
@@ -137,7 +139,10 @@ impl Sampler {
         space.allow_resolution(resolution)?;
         space.allow_input(in_channels, classes)?;
         budget.check()?;
-        let problem = Problem::new(space, resolution, in_channels, classes, budget);
+        if budget.bounds_latency() && space.latency_table().is_none() {
+            return Err(BudgetError::NoTable.into());
+        }
+        let problem = Problem::new(space, resolution, in_channels, classes, budget)?;
         let found = prepare(&problem);
         if let Ok((source, count)) = found {
             return Ok(Sampler {
@@ -149,12 +154,12 @@ impl Sampler {
             });
         }
         let path = nearest::nearest(&problem);
-        let [macs, params] = problem.cost(&path);
-        let nearest = format!(
-            "{} MACs, {} params",
-            format_count(macs),
-            format_count(params)
-        );
+        let [macs, params, latency] = problem.cost(&path);
+        let (macs, params) = (format_count(macs), format_count(params));
+        let mut nearest = format!("{macs} MACs, {params} params");
+        if space.latency_table().is_some() {
+            nearest = format!("{nearest}, {}", format_latency(latency));
+        }
         let architecture = Box::new(build(&space.name, resolution, &problem, &path));
         let (space, budget) = (space.name.clone(), budget.to_string());
         Err(match found {
@@ -234,8 +239,8 @@ fn prepare(problem: &Problem) -> Result<(Source, PathCount), Failure> {
     let bounded: Vec<Dimension> = problem.bounded().collect();
     let mut best: Option<Probed> = None;
     let grids = grids(&bounded, problem.options.len());
-    for (round, cells) in (0..).zip(grids) {
-        let table = Table::new(problem, cells).ok_or(Failure::Empty)?;
+    for (round, grid) in (0..).zip(grids) {
+        let table = Table::new(problem, grid).ok_or(Failure::Empty)?;
         let all = table.count();
         if all == 0 {
             return Err(Failure::Empty);
@@ -280,19 +285,33 @@ fn prepare(problem: &Problem) -> Result<(Source, PathCount), Failure> {
     Ok((Source::Table(Box::new(best.table)), count))
 }
 
-/// Cells for MACs and params of the grids that are tried, from the cheapest to the finest; 0 leaves a
-/// dimension to rejection alone.
-fn grids(bounded: &[Dimension], places: usize) -> Vec<[usize; 2]> {
+/// The grids that are tried, from the cheapest to the finest. A table knows two dimensions; 0 cells, and what is on no
+/// axis, leave a dimension to rejection alone.
+fn grids(bounded: &[Dimension], places: usize) -> Vec<Grid> {
     const COARSE: usize = 1 << 14;
     let most = MAX_ENTRIES / (places + 1);
     let coarse = COARSE.min(most);
+    let alone = |dimension: Dimension, cells: usize| {
+        let other = match dimension {
+            Dimension::Macs => Dimension::Params,
+            _ => Dimension::Macs,
+        };
+        [(dimension, cells), (other, 0)]
+    };
+    let each = bounded.iter().map(|&dimension| alone(dimension, coarse));
     match bounded {
-        [] => vec![[0, 0]],
-        [Dimension::Macs] => vec![[coarse, 0], [most, 0]],
-        [Dimension::Params] => vec![[0, coarse], [0, most]],
+        [] => vec![alone(Dimension::Macs, 0)],
+        [dimension] => each.chain([alone(*dimension, most)]).collect(),
         _ => {
             let side = most.isqrt();
-            vec![[coarse, 0], [0, coarse], [side / 3, side / 3], [side, side]]
+            let pairs = |side: usize| {
+                let first = bounded.iter().enumerate();
+                first.flat_map(move |(i, &a)| {
+                    let second = bounded[i + 1..].iter();
+                    second.map(move |&b| [(a, side), (b, side)])
+                })
+            };
+            each.chain(pairs(side / 3)).chain(pairs(side)).collect()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 
-use super::problem::Problem;
+use super::problem::{Costs, Problem};
 
 /// Spaces of at most so many paths are searched in full.
 const ALL: usize = 1 << 16;
@@ -20,7 +20,7 @@ pub(super) fn nearest(problem: &Problem) -> Vec<u8> {
         return exhaustive(problem);
     }
     let extreme = |largest: bool| -> Vec<u8> {
-        let at = |options: &Vec<[u64; 2]>| {
+        let at = |options: &Vec<Costs>| {
             let by_cost = |&option: &usize| options[option];
             let option = if largest {
                 (0..options.len()).max_by_key(by_cost)
@@ -110,14 +110,11 @@ fn descend(problem: &Problem, path: &mut [u8], patience: &mut usize) -> f64 {
 }
 
 /// `cost` after `place` of `path` takes `option`.
-fn changed(
-    problem: &Problem,
-    cost: [u64; 2],
-    path: &[u8],
-    place: usize,
-    option: usize,
-) -> [u64; 2] {
+fn changed(problem: &Problem, mut cost: Costs, path: &[u8], place: usize, option: usize) -> Costs {
     let options = &problem.options[place];
     let (old, new) = (options[usize::from(path[place])], options[option]);
-    [cost[0] - old[0] + new[0], cost[1] - old[1] + new[1]]
+    for (cost, (old, new)) in cost.iter_mut().zip(old.into_iter().zip(new)) {
+        *cost = *cost - old + new;
+    }
+    cost
 }

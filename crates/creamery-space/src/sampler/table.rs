@@ -2,13 +2,16 @@
 
 use super::problem::{Dimension, Problem};
 
+/// The dimensions of a table's two axes, and how many cells each may have at most; 0 ignore the dimension.
+pub(super) type Grid = [(Dimension, usize); 2];
+
 /// For each place and each rounded cost that is left, in how many ways the places from there on stay
 /// within it.
 ///
 /// Level `i` of the table holds, for grid indices `(a, b)`, the number of choices at the places `i..`
-/// whose rounded MACs sum to at most `a` and whose rounded params sum to at most `b`. The last index of
-/// each axis stands for "any". It follows from level `i + 1` by
-/// `count[i][a][b] = sum over options o of count[i + 1][a - macs(o)][b - params(o)]`, and the number of
+/// whose rounded costs sum to at most `a` in the dimension of the rows and to at most `b` in that of the columns. The
+/// last index of each axis stands for "any". It follows from level `i + 1` by
+/// `count[i][a][b] = sum over options o of count[i + 1][a - row(o)][b - column(o)]`, and the number of
 /// paths in a window is a sum of its four corners with signs.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -19,12 +22,12 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Rounds the costs to at most `cells` steps of MACs and of params and counts; 0 cells ignore a
-    /// dimension. `None` if the bounds are outside what any path can cost.
-    pub(super) fn new(problem: &Problem, cells: [usize; 2]) -> Option<Table> {
+    /// Rounds the costs to the grid and counts. `None` if the bounds are outside what any path can cost.
+    pub(super) fn new(problem: &Problem, grid: Grid) -> Option<Table> {
+        let [(rows, row_cells), (columns, column_cells)] = grid;
         let axes = [
-            Axis::new(problem, Dimension::Macs, cells[0])?,
-            Axis::new(problem, Dimension::Params, cells[1])?,
+            Axis::new(problem, rows, row_cells)?,
+            Axis::new(problem, columns, column_cells)?,
         ];
         let [rows, columns] = [axes[0].cells + 1, axes[1].cells + 1];
         let level = rows * columns;
@@ -35,14 +38,14 @@ impl Table {
             let (before, after) = counts.split_at_mut((place + 1) * level);
             let target = &mut before[place * level..];
             let source = &after[..level];
-            for (&macs, &params) in axes[0].steps[place].iter().zip(&axes[1].steps[place]) {
+            for (&down, &right) in axes[0].steps[place].iter().zip(&axes[1].steps[place]) {
                 for row in 0..rows {
-                    let Some(from) = axes[0].minus(Some(row), macs) else {
+                    let Some(from) = axes[0].minus(Some(row), down) else {
                         continue;
                     };
                     let target = &mut target[row * columns..][..columns];
                     let source = &source[from * columns..][..columns];
-                    let kept = axes[1].cells.saturating_sub(params);
+                    let kept = axes[1].cells.saturating_sub(right);
                     let finite = &mut target[axes[1].cells - kept..axes[1].cells];
                     for (sum, term) in finite.iter_mut().zip(&source[..kept]) {
                         *sum += term;
@@ -68,22 +71,25 @@ impl Table {
     /// The number of paths whose cost is within the bounds whatever was lost in rounding, if the table
     /// knows every dimension that is bounded; else 0.
     pub(super) fn surely(&self, bounded: &[Dimension]) -> u128 {
-        if bounded.iter().any(|&d| self.axes[d as usize].cells == 0) {
+        if bounded.iter().any(|&d| self.axis(d).is_none()) {
             return 0;
         }
         match [self.axes[0].inner, self.axes[1].inner] {
-            [Some(macs), Some(params)] => self.within(0, [macs, params]),
+            [Some(rows), Some(columns)] => self.within(0, [rows, columns]),
             _ => 0,
         }
     }
 
     /// Whether the paths counted are exactly those that fit.
     pub(super) fn exact(&self, bounded: &[Dimension]) -> bool {
-        let exact = |&d: &Dimension| {
-            let axis = &self.axes[d as usize];
-            axis.cells > 0 && axis.lost == 0
-        };
+        let exact = |&d: &Dimension| self.axis(d).is_some_and(|axis| axis.lost == 0);
         bounded.iter().all(exact)
+    }
+
+    /// The axis that tells costs of a dimension apart.
+    fn axis(&self, dimension: Dimension) -> Option<&Axis> {
+        let mut axes = self.axes.iter();
+        axes.find(|axis| axis.dimension == dimension && axis.cells > 0)
     }
 
     /// Writes the path of that index, below [`Table::count`], as one option for each place.
@@ -93,10 +99,10 @@ impl Table {
             let steps = self.axes[0].steps[place]
                 .iter()
                 .zip(&self.axes[1].steps[place]);
-            for (option, (&macs, &params)) in steps.enumerate() {
+            for (option, (&down, &right)) in steps.enumerate() {
                 let after = [
-                    self.axes[0].window_minus(left[0], macs),
-                    self.axes[1].window_minus(left[1], params),
+                    self.axes[0].window_minus(left[0], down),
+                    self.axes[1].window_minus(left[1], right),
                 ];
                 let ways = self.within(place + 1, after);
                 if index < ways {
@@ -110,18 +116,18 @@ impl Table {
     }
 
     /// The ways from `place` on that stay in the windows.
-    fn within(&self, place: usize, [macs, params]: [Window; 2]) -> u128 {
-        let columns = self.axes[1].cells + 1;
-        let level = place * (self.axes[0].cells + 1) * columns;
+    fn within(&self, place: usize, [rows, columns]: [Window; 2]) -> u128 {
+        let width = self.axes[1].cells + 1;
+        let level = place * (self.axes[0].cells + 1) * width;
         let at = |row: Option<usize>, column: Option<usize>| match (row, column) {
-            (Some(row), Some(column)) => self.counts[level + row * columns + column],
+            (Some(row), Some(column)) => self.counts[level + row * width + column],
             _ => 0,
         };
         // The total is below 2^128; on the way to it a sum of two counts need not be.
-        at(macs.to, params.to)
-            .wrapping_sub(at(macs.above, params.to))
-            .wrapping_sub(at(macs.to, params.above))
-            .wrapping_add(at(macs.above, params.above))
+        at(rows.to, columns.to)
+            .wrapping_sub(at(rows.above, columns.to))
+            .wrapping_sub(at(rows.to, columns.above))
+            .wrapping_add(at(rows.above, columns.above))
     }
 }
 
@@ -142,6 +148,7 @@ impl Window {
 /// One dimension of the grid.
 #[derive(Clone, Debug)]
 struct Axis {
+    dimension: Dimension,
     /// Finite indices; the index `cells` means any sum.
     cells: usize,
     /// For each place, the rounded cost of each option.
@@ -175,7 +182,7 @@ impl Axis {
         let low = bounds.min.saturating_sub(least);
         let high = (bounds.max - least).min(range);
         if most_cells == 0 || (low == 0 && high == range) {
-            return Some(Axis::any(problem));
+            return Some(Axis::any(problem, dimension));
         }
         // The table must reach the higher of the bounds that bind. Measured down from the dearest path
         // instead of up from the cheapest, that may be nearer, and the grid finer.
@@ -236,6 +243,7 @@ impl Axis {
             .iter()
             .map(|offsets| offsets.iter().map(rounded).collect());
         Some(Axis {
+            dimension,
             cells,
             steps: steps.collect(),
             lost,
@@ -245,12 +253,13 @@ impl Axis {
     }
 
     /// An axis along which nothing is bounded.
-    fn any(problem: &Problem) -> Axis {
+    fn any(problem: &Problem, dimension: Dimension) -> Axis {
         let any = Window {
             above: None,
             to: Some(0),
         };
         Axis {
+            dimension,
             cells: 0,
             steps: problem
                 .options
@@ -313,16 +322,25 @@ mod tests {
     }
 
     fn any_problem() -> impl Strategy<Value = Problem> {
-        let places = vec(vec([0u64..60, 0u64..60], 1..4), 1..6);
-        (places, [0u64..50, 0u64..50], [any_bounds(), any_bounds()]).prop_map(
-            |(options, fixed, bounds)| Problem {
+        let places = vec(vec([0u64..60, 0u64..60, 0u64..60], 1..4), 1..6);
+        let bounds = [any_bounds(), any_bounds(), any_bounds()];
+        (places, [0u64..50, 0u64..50, 0u64..50], bounds).prop_map(|(options, fixed, bounds)| {
+            Problem {
                 stage_blocks: vec![1; options.len()],
                 operations: 4,
                 fixed,
                 options,
                 bounds,
-            },
-        )
+            }
+        })
+    }
+
+    fn any_grid() -> impl Strategy<Value = Grid> {
+        let pairs = vec![(0, 1), (0, 2), (1, 2), (2, 0)];
+        let pair = proptest::sample::select(pairs);
+        (pair, 0usize..40, 0usize..40).prop_map(|((a, b), rows, columns)| {
+            [(Dimension::ALL[a], rows), (Dimension::ALL[b], columns)]
+        })
     }
 
     proptest! {
@@ -331,12 +349,12 @@ mod tests {
         #[test]
         fn indices_are_the_paths_that_may_fit(
             problem in any_problem(),
-            cells in [0usize..40, 0usize..40],
+            grid in any_grid(),
         ) {
             let all = all_paths(&problem);
             let fitting: HashSet<_> = all.iter().filter(|path| problem.fits(path)).collect();
             let bounded: Vec<_> = problem.bounded().collect();
-            let Some(table) = Table::new(&problem, cells) else {
+            let Some(table) = Table::new(&problem, grid) else {
                 prop_assert!(fitting.is_empty());
                 return Ok(());
             };
@@ -346,7 +364,8 @@ mod tests {
                 table.path(index, &mut path);
                 prop_assert!(drawn.insert(path.clone()), "{:?} twice", path);
                 let cost = problem.cost(&path);
-                for (d, axis) in table.axes.iter().enumerate() {
+                for axis in &table.axes {
+                    let d = axis.dimension as usize;
                     let allowed = if axis.cells == 0 { u64::MAX } else { axis.lost };
                     prop_assert!(problem.bounds[d].distance(cost[d]) <= allowed);
                 }
@@ -364,25 +383,20 @@ mod tests {
     #[test]
     fn a_grid_as_fine_as_the_costs_is_exact() {
         let problem = |max| Problem {
-            fixed: [3, 0],
-            options: vec![vec![[0, 0], [10, 0], [14, 0]]; 4],
-            bounds: [
-                Bounds { min: 0, max },
-                Bounds {
-                    min: 0,
-                    max: u64::MAX,
-                },
-            ],
+            fixed: [3, 0, 0],
+            options: vec![vec![[0, 0, 0], [10, 0, 0], [14, 0, 0]]; 4],
+            bounds: [max, u64::MAX, u64::MAX].map(|max| Bounds { min: 0, max }),
             operations: 3,
             stage_blocks: vec![4],
         };
+        let grid = |cells| [(Dimension::Macs, cells), (Dimension::Params, 0)];
         let tight = problem(3 + 24);
         let bounded: Vec<_> = tight.bounded().collect();
         assert_eq!(bounded, [Dimension::Macs]);
-        let table = Table::new(&tight, [13, 0]).unwrap();
+        let table = Table::new(&tight, grid(13)).unwrap();
         assert!(table.exact(&bounded));
         // At most two dear options, and not 14 twice: 1 + 4 + 4 + 6 + 12.
         assert_eq!(table.count(), 27);
-        assert!(!Table::new(&tight, [12, 0]).unwrap().exact(&bounded));
+        assert!(!Table::new(&tight, grid(12)).unwrap().exact(&bounded));
     }
 }

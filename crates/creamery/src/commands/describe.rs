@@ -1,6 +1,9 @@
 //! `creamery describe`: what a network is made of and what it costs.
 
-use creamery_space::{Cost, Layer, LayerSpec};
+use std::path::PathBuf;
+
+use creamery_space::{Layer, LayerSpec};
+use creamery_view::rounded_latency;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -15,7 +18,9 @@ Examples:
   creamery describe runs/cream-fashion-mini-1
       a search's winner, on its own data
   creamery describe cream-114 --resolution 96 --classes 2 --json
-      the same layers at another size, for a program";
+      the same layers at another size, for a program
+  creamery describe runs/pets --latency-table phone.json
+      with the time of each layer on a device";
 
 /// Show a network layer by layer, with its cost
 #[derive(clap::Args, Debug)]
@@ -32,6 +37,9 @@ pub(crate) struct Args {
     /// Channels of an image [default: those of the network's run, else 3]
     #[arg(long, value_name = "N")]
     channels: Option<usize>,
+    /// Show latency too, by what the space's blocks take on a device
+    #[arg(long, value_name = "FILE.json")]
+    latency_table: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
@@ -40,27 +48,39 @@ pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
     if let Some(resolution) = args.resolution {
         found.architecture.resolution = resolution;
     }
+    if let Some(table) = &args.latency_table {
+        found.space = found.space.with_latency_file(table)?;
+    }
     let (space, architecture) = (&found.space, &found.architecture);
     let layers = space.layers(architecture, channels, classes)?;
-    let total: Cost = layers.iter().map(|layer| layer.cost).sum();
+    let total = space.cost(architecture, channels, classes)?;
     let timm = space.to_timm(architecture)?;
     let blocks = blocks(&layers, timm.concat());
 
     let rows = layers.iter().zip(&blocks).map(|(layer, block)| {
-        let share = 100.0 * layer.cost.macs as f64 / total.macs.max(1) as f64;
-        vec![
+        let share =
+            |part: u64, whole: u64| format!("{:.1}%", 100.0 * part as f64 / whole.max(1) as f64);
+        let mut row = vec![
             layer.name.clone(),
             block.clone(),
             format!("{}>{}", layer.input_size, layer.output_size),
             format!("{}>{}", layer.spec.in_channels(), layer.spec.out_channels()),
             exact(layer.cost.macs),
             exact(layer.cost.params),
-            format!("{share:.1}%"),
-        ]
+            share(layer.cost.macs, total.macs),
+        ];
+        if space.latency_table().is_some() {
+            row.push(rounded_latency(layer.cost.latency_ns));
+            row.push(share(layer.cost.latency_ns, total.latency_ns));
+        }
+        row
     });
-    let header = [
+    let mut header = vec![
         "layer", "block", "size", "channels", "MACs", "params", "of MACs",
     ];
+    if space.latency_table().is_some() {
+        header.extend(["latency", "of latency"]);
+    }
     let mut overview = Overview::default();
     overview
         .network(space, architecture)?
@@ -73,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
                 plural(classes, "class")
             ),
         )
-        .cost(&total);
+        .cost(&total, space);
     if let Some(published) = &found.preset {
         overview.row(
             "published",
@@ -98,6 +118,17 @@ pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
         "flops_thop": total.flops_thop,
         "layers": layers,
     });
+    if let Some(table) = space.latency_table() {
+        json["latency_ns"] = total.latency_ns.into();
+        json["latency_table"] = json!({
+            "fingerprint": table.fingerprint(),
+            "device": table.device,
+            "runtime": table.runtime,
+            "batch": table.batch,
+            "threads": table.threads,
+            "overhead_ns": table.overhead_ns,
+        });
+    }
     if let Some(published) = &found.preset {
         json["published"] = json!({ "top1": published.top1, "top5": published.top5 });
     }
@@ -123,7 +154,7 @@ fn blocks(layers: &[Layer], timm: Vec<String>) -> Vec<String> {
 }
 
 fn row(layer: &Layer, block: &str) -> Value {
-    json!({
+    let mut row = json!({
         "name": layer.name,
         "block": block,
         "input_size": layer.input_size,
@@ -133,7 +164,11 @@ fn row(layer: &Layer, block: &str) -> Value {
         "macs": layer.cost.macs,
         "params": layer.cost.params,
         "flops_thop": layer.cost.flops_thop,
-    })
+    });
+    if layer.cost.latency_ns > 0 {
+        row["latency_ns"] = layer.cost.latency_ns.into();
+    }
+    row
 }
 
 #[cfg(test)]

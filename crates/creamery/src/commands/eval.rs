@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     overview
         .row("model", path.display().to_string())
         .network(space, architecture)?
-        .cost(&cost)
+        .cost(&cost, space)
         .row(
             "top-1",
             format!(

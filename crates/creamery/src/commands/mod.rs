@@ -6,6 +6,7 @@ pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod eval;
 pub(crate) mod predict;
+pub(crate) mod profile;
 pub(crate) mod rank;
 pub(crate) mod retrain;
 pub(crate) mod search;

@@ -213,7 +213,7 @@ fn answer(result: &RetrainResult, found: &Found, folder: &Path) -> Result<Answer
     let mut overview = Overview::default();
     overview
         .network(&found.space, &result.architecture)?
-        .cost(&result.cost);
+        .cost(&result.cost, &found.space);
     let test = format!(
         "on the {} test images of {}",
         exact(result.test_images as u64),

@@ -1,6 +1,6 @@
 //! `creamery search`: trains a supernet and hands back its best network under a budget.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use creamery_data::DataSet;
 use creamery_search::{SearchConfig, SearchResult, search};
@@ -29,6 +29,8 @@ Examples:
       the built-in images, the space tiny-32, minutes on a CPU
   creamery search --data folder:pets --space cream-224 --max-macs 300M --out runs/pets
       your images, a network for a phone
+  creamery search --max-latency 3ms --latency-table laptop.json
+      the best that is fast enough; creamery profile measures laptop.json
   creamery search --min-macs 1M --max-macs 8M --buckets 4
       a family of four networks from one run
   creamery search --method cream-elastic
@@ -113,8 +115,12 @@ pub(crate) fn search_in(
     global: &Global,
 ) -> Result<Searched, CommandError> {
     let resolution = config.resolution_on(space, &set);
-    // A resolution that the space does not have is told before anything is written.
-    space.smallest(resolution)?;
+    // A resolution that the space or its latency table does not have is told before anything is written.
+    space.cost(
+        &space.smallest(resolution)?,
+        set.channels,
+        set.classes.len(),
+    )?;
     let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
     let place = start.workplace(config, space, &data.set)?;
     if !place.is_furnished() {
@@ -155,15 +161,20 @@ impl Args {
                 .clone()
                 .filter(|_| before == Some(&config.space));
             let space = own.map_or_else(|| Space::resolve(&config.space), Ok)?;
+            let space = previous.with_latency(space, config.latency_table.as_deref())?;
             return Ok((config, space));
         }
         // Any source may name the space, and the space has the last word of the defaults.
         let named: SearchConfig = self.run.place.resolve(Table::new(), flags.clone())?;
         let space = Space::resolve(&named.space)?;
-        let config = self
+        let config: SearchConfig = self
             .run
             .place
             .resolve(SearchConfig::defaults(&space), flags)?;
+        let space = match &config.latency_table {
+            Some(table) => space.with_latency_file(Path::new(table))?,
+            None => space,
+        };
         Ok((config, space))
     }
 }

@@ -1,6 +1,6 @@
 //! `creamery select`: chooses a winner from a supernet that was trained before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use creamery_search::{SearchConfig, SelectConfig, Trained, select};
 use creamery_train::event::Events;
@@ -29,6 +29,8 @@ Examples:
       the best under another budget, without training anew
   creamery select runs/cream-fashion-mini-1 --selector nsga2 --min-macs 1M --max-macs 8M --buckets 4
       the front of accuracy against cost, and a winner in each of four ranges
+  creamery select runs/pets --selector evolution --max-latency 20ms --latency-table phone.json
+      the best that is fast enough on another device
   creamery select runs/cream-fashion-mini-1 --selector random --set select.candidates=200 --seed 1
       the best of 200 random paths, to compare with
   creamery select runs/pets --resume --out runs/pets/select-evolution-1
@@ -75,7 +77,17 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         device: config.device.clone(),
         ..own
     };
-    let trained = Trained::open(&args.run, own)?;
+    let own_table = own.latency_table.clone();
+    let mut trained = Trained::open(&args.run, own)?;
+    if let Some(table) = &config.latency_table
+        && config.latency_table != own_table
+    {
+        let space = trained.space.clone();
+        trained.space = match &previous {
+            Some(previous) => previous.with_latency(space, Some(table))?,
+            None => space.with_latency_file(Path::new(table))?,
+        };
+    }
     note_skipped(&trained.data.set.skipped, global);
     let selector = config.select.selector(trained.board.is_some())?;
     let (steps, budget) = (exact(trained.step), config.budget.budget());

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use creamery_search::{Method, SearchResult, SelectorName};
-use creamery_space::Space;
-use creamery_view::rounded_count;
+use creamery_space::{Cost, Space};
+use creamery_view::{rounded_count, rounded_latency};
 
 use crate::answer::Answer;
 use crate::commands::{time, validated, with_run};
@@ -35,7 +35,7 @@ pub(super) fn answer(
     let mut overview = Overview::default();
     overview
         .network(space, &result.architecture.architecture)?
-        .cost(&result.cost)
+        .cost(&result.cost, space)
         .row("validation", validated(&result.validation))
         .row("chosen by", chosen)
         .row("time", time(&result.timing))
@@ -43,17 +43,18 @@ pub(super) fn answer(
         .row("result", file.display().to_string())
         .row("next", next);
     let mut text = overview.to_string();
+    let timed = result.cost.latency_ns > 0;
     if !result.family.is_empty() {
         let rows = result.family.iter().map(|member| {
-            vec![
-                member.bucket.to_string(),
-                rounded_count(member.cost.macs),
-                rounded_count(member.cost.params),
-                format!("{:.2}%", member.validation.top1),
-                member.architecture.architecture.to_string(),
-            ]
+            let mut row = vec![member.bucket.to_string()];
+            row.extend(costs(&member.cost, timed));
+            row.push(format!("{:.2}%", member.validation.top1));
+            row.push(member.architecture.architecture.to_string());
+            row
         });
-        let header = ["bucket", "MACs", "params", "validation", "architecture"];
+        let mut header = vec!["bucket"];
+        header.extend(cost_names(timed));
+        header.extend(["validation", "architecture"]);
         let member = match elastic {
             true => "for a member's weights choose it alone, with creamery select and its bounds"
                 .to_owned(),
@@ -61,23 +62,36 @@ pub(super) fn answer(
         };
         text = format!(
             "{text}\nThe family; {member}\n{}",
-            table(&header, &[4], rows.collect())
+            table(&header, &[header.len() - 1], rows.collect())
         );
     }
     if !result.front.is_empty() {
         let rows = result.front.iter().map(|path| {
-            vec![
-                rounded_count(path.cost.macs),
-                rounded_count(path.cost.params),
-                format!("{:.2}%", path.top1),
-                path.architecture.to_string(),
-            ]
+            let mut row = costs(&path.cost, timed);
+            row.push(format!("{:.2}%", path.top1));
+            row.push(path.architecture.to_string());
+            row
         });
-        let header = ["MACs", "params", "top-1", "architecture"];
+        let mut header = cost_names(timed).to_vec();
+        header.extend(["top-1", "architecture"]);
         text = format!(
             "{text}\nThe front of all that were evaluated: what no cheaper one beats\n{}",
-            table(&header, &[3], rows.collect())
+            table(&header, &[header.len() - 1], rows.collect())
         );
     }
     Ok(Answer::done(text, with_run(result, folder)))
+}
+
+/// The columns of a table that say what networks cost; latency is among them if it was measured.
+fn cost_names(timed: bool) -> &'static [&'static str] {
+    match timed {
+        true => &["MACs", "params", "latency"],
+        false => &["MACs", "params"],
+    }
+}
+
+fn costs(cost: &Cost, timed: bool) -> Vec<String> {
+    let mut costs = vec![rounded_count(cost.macs), rounded_count(cost.params)];
+    costs.extend(timed.then(|| rounded_latency(cost.latency_ns)));
+    costs
 }

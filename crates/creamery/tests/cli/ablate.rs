@@ -609,7 +609,7 @@ fn the_shipped_tables_can_begin() {
     let small = "--set search.data.source=mnist:digits --set search.train.batch=8 --set retrain.train.batch=8";
     for (text, cells) in [
         (include_str!("../../../../docs/results/ablation.toml"), 36),
-        (include_str!("../../../../docs/results/methods.toml"), 18),
+        (include_str!("../../../../docs/results/methods.toml"), 21),
     ] {
         let place = with_table(text);
         let listed = place.answer(&format!("ablate --config table.toml --dry-run {small}"));

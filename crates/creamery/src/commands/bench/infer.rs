@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<Answer, CommandError> {
     let mut overview = Overview::default();
     overview
         .network(space, architecture)?
-        .cost(&cost)
+        .cost(&cost, space)
         .row(
             "input",
             format!(
