@@ -20,9 +20,9 @@ use crate::run_args::device_help;
 use crate::shell::quoted;
 
 const EXAMPLES: &str = "\
-Runs random networks of the space layer by layer and writes how long each block takes at each place: a
-latency table, by which search and select bound latency and describe shows it. One thread computes unless
---threads says otherwise. Leave the machine alone meanwhile.
+Runs random networks of the space layer by layer and writes how long each block takes at each
+place: a latency table, by which search and select bound latency and describe shows it. One thread
+computes unless --threads says otherwise. Leave the machine alone meanwhile.
 
 Examples:
   creamery profile --space tiny-32 --resolution 28 --channels 1 --classes 10 --out laptop.json
