@@ -24,7 +24,7 @@ pub struct Member {
     pub bucket: usize,
     /// The network.
     pub architecture: Found,
-    /// What it costs: MACs, parameters, FLOPs as thop counts them.
+    /// What it costs: MACs, parameters, FLOPs as thop counts them, and latency where a table says it.
     #[serde(flatten)]
     pub cost: Cost,
     /// Accuracy on the whole validation split, with the supernet's weights.
@@ -48,7 +48,7 @@ pub struct SearchResult {
     pub seed: u64,
     /// The winner.
     pub architecture: Found,
-    /// What it costs: MACs, parameters, FLOPs as thop counts them.
+    /// What it costs: MACs, parameters, FLOPs as thop counts them, and latency where a table says it.
     #[serde(flatten)]
     pub cost: Cost,
     /// Accuracy on the whole validation split, with the supernet's weights.

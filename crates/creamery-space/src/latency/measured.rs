@@ -135,9 +135,9 @@ impl Space {
             origin: table.origin.clone(),
             found: input(table.resolution, table.channels, table.classes),
             expected: input(resolution, in_channels, classes),
-            space: self.name.clone(),
             flags: format!(
-                "--resolution {resolution} --channels {in_channels} --classes {classes}"
+                "--space {} --resolution {resolution} --channels {in_channels} --classes {classes}",
+                self.name
             ),
         })
     }

@@ -173,7 +173,7 @@ pub enum LatencyTableError {
     },
     /// Times for images of another size, or for other classes.
     #[error(
-        "{origin} has times for {found}, not for {expected}: make a table with `creamery profile --space {space} {flags}`"
+        "{origin} has times for {found}, not for {expected}: make a table with `creamery profile {flags}`"
     )]
     OtherInput {
         /// Where the table is from.
@@ -182,8 +182,6 @@ pub enum LatencyTableError {
         found: String,
         /// What is asked for.
         expected: String,
-        /// The space.
-        space: String,
         /// What asks `creamery profile` for that.
         flags: String,
     },

@@ -20,9 +20,9 @@ use crate::run_args::device_help;
 use crate::shell::quoted;
 
 const EXAMPLES: &str = "\
-Runs random networks of the space layer by layer and writes how long each block takes at each place: a
-latency table, by which search and select bound latency and describe shows it. One thread computes unless
---threads says otherwise. Leave the machine alone meanwhile.
+Runs random networks of the space layer by layer and writes how long each block takes at each
+place: a latency table, by which search and select bound latency and describe shows it. One thread
+computes unless --threads says otherwise. Leave the machine alone meanwhile.
 
 Examples:
   creamery profile --space tiny-32 --resolution 28 --channels 1 --classes 10 --out laptop.json
@@ -38,8 +38,8 @@ const IMAGENET: (usize, usize) = (3, 1000);
 /// Threads that compute where nothing is said: a batch of one image has no work for more on a device.
 pub(crate) const THREADS: usize = 1;
 
-/// Timings of each block where nothing is said.
-const RUNS: u64 = 100;
+/// How long to measure where nothing is said: longer than what else the machine does in passing.
+const SECONDS: u32 = 30;
 
 /// Measure what the blocks of a space take on this machine
 #[derive(clap::Args, Debug)]
@@ -65,12 +65,12 @@ pub(crate) struct Args {
     /// What runs the networks: creamery
     #[arg(long, value_name = "NAME", default_value = "creamery", value_parser = runtime)]
     runtime: Runtime,
-    /// Timings of each block, or of each network with --check, at least [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    runs: Option<u64>,
-    /// Measure so long instead
+    /// Measure so long, but for three rounds at least [default: 30]
     #[arg(long, value_name = "S", conflicts_with = "runs", value_parser = clap::value_parser!(u32).range(1..))]
     seconds: Option<u32>,
+    /// Measure until each block, or each network with --check, was timed so often instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    runs: Option<u64>,
     /// Decides weights, images and random networks
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -180,9 +180,9 @@ fn measure(args: &Args, out: &Path, global: &Global) -> Result<Answer, CommandEr
 
 impl Args {
     fn effort(&self) -> Effort {
-        match self.seconds {
-            Some(seconds) => Effort::Time(Duration::from_secs(seconds.into())),
-            None => Effort::Runs(self.runs.unwrap_or(RUNS)),
+        match self.runs {
+            Some(runs) => Effort::Runs(runs),
+            None => Effort::Time(Duration::from_secs(self.seconds.unwrap_or(SECONDS).into())),
         }
     }
 
