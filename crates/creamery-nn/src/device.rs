@@ -1,4 +1,6 @@
-use burn::tensor::{Device, DeviceType};
+use burn::tensor::Device;
+#[cfg(any(feature = "cuda", feature = "metal", feature = "rocm"))]
+use burn::tensor::DeviceType;
 
 use crate::NnError;
 
@@ -62,7 +64,7 @@ pub enum DeviceError {
 /// its kind, as in `cuda:1`; without one they name the first.
 pub fn device_names() -> Vec<&'static str> {
     let others = ACCELERATORS.map(|(name, _)| name).into_iter();
-    let built = others.filter(|name| device_type(name).is_some());
+    let built = others.filter(|name| lister(name).is_some());
     std::iter::once("cpu").chain(built).collect()
 }
 
@@ -96,15 +98,14 @@ pub fn device(name: &str) -> Result<Device, NnError> {
         .iter()
         .find(|(known, _)| *known == kind)
         .ok_or_else(unknown)?;
-    let device_type = device_type(kind).ok_or_else(|| DeviceError::NotBuilt {
+    let list = lister(kind).ok_or_else(|| DeviceError::NotBuilt {
         name: own(),
         known: device_usage(),
         feature: kind,
     })?;
     // Burn's constructors are lazy, and the first tensor on a device that is not there panics in a thread of
-    // the runtime. Listing asks the drivers and answers a machine without any with an empty list. The list has
-    // discrete GPUs first and software devices last.
-    let devices = Device::enumerate(device_type).into_vec();
+    // the runtime. Listing asks the drivers and answers a machine without any with an empty list.
+    let devices = list();
     let error = match devices.len().checked_sub(1) {
         None => DeviceError::Absent {
             name: own(),
@@ -120,19 +121,41 @@ pub fn device(name: &str) -> Result<Device, NnError> {
     Ok(devices.into_iter().nth(index).ok_or(error)?)
 }
 
-/// Burn's name for a kind of device, where this build has it.
-fn device_type(name: &str) -> Option<DeviceType> {
-    match name {
+/// Lists the machine's devices of a kind, where this build has it.
+fn lister(kind: &str) -> Option<fn() -> Vec<Device>> {
+    match kind {
         #[cfg(feature = "cuda")]
-        "cuda" => Some(DeviceType::Cuda),
+        "cuda" => Some(|| Device::enumerate(DeviceType::Cuda).into_vec()),
         #[cfg(feature = "metal")]
-        "metal" => Some(DeviceType::Metal),
+        "metal" => Some(|| Device::enumerate(DeviceType::Metal).into_vec()),
         #[cfg(feature = "rocm")]
-        "rocm" => Some(DeviceType::Rocm),
+        "rocm" => Some(|| Device::enumerate(DeviceType::Rocm).into_vec()),
         #[cfg(feature = "vulkan")]
-        "vulkan" => Some(DeviceType::Vulkan),
+        "vulkan" => Some(vulkan_devices),
         _ => None,
     }
+}
+
+/// The devices of Burn's `wgpu` that are reached through Vulkan: discrete GPUs first, software devices last.
+///
+/// Burn lists them itself only with its own feature `vulkan`, which this build does without (docs/design.md).
+#[cfg(feature = "vulkan")]
+fn vulkan_devices() -> Vec<Device> {
+    use burn::backend::{CubeDevice, WgpuBackend, WgpuDevice, WgpuDeviceKind};
+
+    // Listing asks for the devices of one kind, that of the device it is given.
+    let kinds = [
+        WgpuDeviceKind::DiscreteGpu(0),
+        WgpuDeviceKind::IntegratedGpu(0),
+        WgpuDeviceKind::VirtualGpu(0),
+        WgpuDeviceKind::Other(0),
+        WgpuDeviceKind::Cpu,
+    ];
+    let first = kinds.map(|kind| CubeDevice::Wgpu(WgpuDevice::new(kind).on(WgpuBackend::Vulkan)));
+    let ids = first
+        .into_iter()
+        .flat_map(|device| CubeDevice::enumerate(device.to_id()));
+    ids.map(|id| Device::new(CubeDevice::from_id(id))).collect()
 }
 
 #[cfg(test)]
