@@ -37,10 +37,15 @@ impl Scale {
             };
             (middle - half, middle + half)
         };
+        let step = nice_step((high - low) / ticks as f64);
+        let scale = Self { low, high, step };
+        if !scale.multiples().is_empty() {
+            return scale;
+        }
+        // An axis for two ticks may lie between two multiples; the next finer step has some, and no more than one too many.
         Self {
-            low,
-            high,
-            step: nice_step((high - low) / ticks as f64),
+            step: nice_step(step / 2.5),
+            ..scale
         }
     }
 
@@ -170,6 +175,13 @@ mod tests {
             assert!((scale.place(value) - 0.5).abs() < 1e-9, "{value}");
             assert!(scale.ticks().len() >= 2, "{value}: {:?}", scale.ticks());
         }
+    }
+
+    #[test]
+    fn an_axis_between_two_multiples_has_ticks() {
+        let scale = Scale::over([-0.4212269491019532].into_iter(), 2);
+        let labels: Vec<String> = scale.ticks().into_iter().map(|tick| tick.1).collect();
+        assert_eq!(labels, ["-0.44", "-0.42"]);
     }
 
     proptest! {
