@@ -43,5 +43,5 @@ pub use error::NnError;
 pub use layer::{Layer, LayerParams, ParamKind, Slot, norms, slots};
 pub use ops::Norm;
 pub use state::{NamedTensor, StateError};
-pub use subnet::{Output, Subnet, Tracked};
+pub use subnet::{Output, Subnet, Tracked, layer_name};
 pub use supernet::{Gathered, Share, SuperNet, permuted};

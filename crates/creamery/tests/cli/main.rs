@@ -10,3 +10,4 @@ mod rank;
 mod resume;
 mod select;
 mod support;
+mod weights;
