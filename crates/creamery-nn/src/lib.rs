@@ -45,5 +45,5 @@ pub use layer::{Layer, LayerParams, ParamKind, Slot, norms, slots};
 pub use ops::Norm;
 pub use ready::Ready;
 pub use state::{NamedTensor, StateError};
-pub use subnet::{Output, Subnet, Tracked};
+pub use subnet::{Output, Subnet, Tracked, layer_name};
 pub use supernet::{Gathered, Share, SuperNet, permuted};

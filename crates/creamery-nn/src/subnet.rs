@@ -226,8 +226,9 @@ impl Subnet {
     }
 }
 
-/// The name of a layer in supernets and subnets: the space's, with the candidate where there is one.
-pub(crate) fn layer_name(layer: &creamery_space::Layer) -> String {
+/// The name of a layer in supernets and subnets: the space's, with the candidate where there is one, such as
+/// `stages.1.0.3`.
+pub fn layer_name(layer: &creamery_space::Layer) -> String {
     match layer.choice {
         Some((_, _, op)) => format!("{}.{op}", layer.name),
         None => layer.name.clone(),

@@ -27,7 +27,7 @@ pub struct Model {
 /// How images are prepared for a network, and what it says of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInput {
-    /// The data set it was trained on.
+    /// The data set it was trained on; empty if that is not known.
     pub data: String,
     /// Names of the classes, in the order of the logits.
     pub classes: Vec<String>,
@@ -130,7 +130,10 @@ impl Model {
             Some(other) => {
                 return Err(foreign(format!("its format is {other}, not {FORMAT}")).into());
             }
-            None => return Err(foreign("it does not say it is a model".into()).into()),
+            None => {
+                let reason = "it does not say it is a model; creamery import makes one of timm's and PyTorch's weights";
+                return Err(foreign(reason.into()).into());
+            }
         }
         let part = |name: &str| {
             metadata

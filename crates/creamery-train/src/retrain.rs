@@ -14,20 +14,11 @@ use crate::dropout::dropout_mask;
 use crate::engine::{self, Ended, Plan, Position, StepReport, Task, Timing};
 use crate::eval::{evaluate, images};
 use crate::event::{Accuracy, Events};
+use crate::init::{Init, start_from};
 use crate::model::{Model, ModelInput};
 use crate::optim::{Ema, Optimizer, Update};
 use crate::settings::{DataSettings, TrainSettings};
 use crate::{Checkpoint, ConfigError, Identity, RunData, RunFolder, Schedule, TrainError};
-
-/// Where a retraining's weights come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Init {
-    /// Fresh ones.
-    Scratch,
-    /// Those the network had in the supernet.
-    Inherit,
-}
 
 /// The configuration of a retraining.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +28,7 @@ pub struct RetrainConfig {
     pub seed: u64,
     /// The device that computes.
     pub device: String,
-    /// Where the weights come from: `scratch` or `inherit`.
+    /// Where the weights come from: `scratch`, `inherit` or a model's file.
     pub init: Init,
     /// Dropout in front of the classifier, in [0, 1).
     pub dropout: f64,
@@ -213,7 +204,7 @@ pub struct Candidate<'a> {
     pub space: &'a Space,
     /// Its architecture.
     pub architecture: &'a Architecture,
-    /// The network with the supernet's weights, for [`Init::Inherit`].
+    /// The network to start from: with the supernet's weights for [`Init::Inherit`], the file's for [`Init::File`].
     pub inherited: Option<&'a Model>,
 }
 
@@ -241,15 +232,22 @@ pub fn retrain(
         config.seed,
         &device,
     )?;
-    if config.init == Init::Inherit {
-        let model = candidate.inherited.ok_or_else(|| {
-            ConfigError::Value(
-                "`init` is inherit, but there are no weights to inherit: name a search's result.json, or use --init scratch"
-                    .into(),
-            )
-        })?;
-        model.input.check(&data.set)?;
-        net.load(model.net.state(), &device)?;
+    match (&config.init, candidate.inherited) {
+        (Init::Scratch, _) => {}
+        (_, None) => {
+            return Err(ConfigError::Value(format!(
+                "`init` is {}, but there are no weights to start from: name a search's result.json, or use --init scratch",
+                config.init
+            ))
+            .into());
+        }
+        (Init::Inherit, Some(model)) => {
+            model.input.check(&data.set)?;
+            net.load(model.net.state(), &device)?;
+        }
+        (Init::File(_), Some(model)) => {
+            start_from(&mut net, model, &device)?;
+        }
     }
     let cost = space
         .cost(architecture, input.channels, input.classes.len())
@@ -307,7 +305,7 @@ pub fn retrain(
         test_images: test.images,
         validation,
         epochs: config.train.epochs,
-        init: config.init,
+        init: config.init.clone(),
         weights: "model.safetensors".into(),
         timing,
     };

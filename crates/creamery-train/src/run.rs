@@ -173,9 +173,12 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let mut file = File::create(&temporary).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.sync_all().map_err(fail)?;
-    fs::rename(&temporary, path).map_err(fail)
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| fs::rename(&temporary, path));
+    renamed.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        fail(error)
+    })
 }
 
 /// The file `metrics.jsonl`: every event of the run, one a line.

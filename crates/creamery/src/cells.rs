@@ -215,7 +215,8 @@ impl<'a> Cells<'a> {
         let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
         let inherited = match config.init {
             Init::Inherit => Some(self.winner(row, found, &config.device)?),
-            Init::Scratch => None,
+            // No file is let into a table.
+            Init::Scratch | Init::File(_) => None,
         };
         let candidate = Candidate {
             space: &network.space,

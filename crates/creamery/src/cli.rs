@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
 use crate::commands::{
-    ablate, bench, data, describe, eval, predict, profile, rank, retrain, search, select,
+    ablate, bench, data, describe, eval, export, import, predict, profile, rank, retrain, search,
+    select,
 };
 use crate::error::CommandError;
 
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Retrain(retrain::Args),
     Eval(eval::Args),
     Predict(predict::Args),
+    Export(export::Args),
+    Import(import::Args),
     Describe(describe::Args),
     Data(data::Args),
     Ablate(ablate::Args),
@@ -75,6 +78,8 @@ impl Command {
             Self::Retrain(args) => retrain::run(args, global),
             Self::Eval(args) => eval::run(args, global),
             Self::Predict(args) => predict::run(args, global),
+            Self::Export(args) => export::run(args),
+            Self::Import(args) => import::run(args),
             Self::Describe(args) => describe::run(args),
             Self::Data(args) => data::run(args, global),
             Self::Ablate(args) => ablate::run(args, global),

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use creamery_data::DataError;
+use creamery_export::import::ImportError;
+use creamery_export::timm::TimmError;
 use creamery_nn::NnError;
 use creamery_search::rank::RankError;
 use creamery_space::{LatencyTableError, SpaceError};
@@ -61,6 +63,12 @@ pub(crate) enum CommandError {
     /// Two rankings that cannot be compared.
     #[error(transparent)]
     Rank(#[from] RankError),
+    /// A network for timm.
+    #[error(transparent)]
+    Timm(#[from] TimmError),
+    /// Weights of timm and PyTorch.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -112,6 +120,8 @@ impl CommandError {
             Self::Usage(_) | Self::Space(_) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Train(error) => error.is_usage(),
+            Self::Timm(error) => error.is_usage(),
+            Self::Import(error) => error.is_usage(),
             Self::Cell { source, .. } => source.is_usage(),
             Self::Cells { .. } => false,
             Self::File { .. } | Self::Output(_) | Self::Signals(_) | Self::Rank(_) => false,

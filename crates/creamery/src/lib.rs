@@ -1,7 +1,8 @@
 //! The command line of Creamery: from labelled images to a finished network.
 //!
 //! `creamery search` trains a supernet and hands back the best network under a budget, `select` chooses
-//! another from it, `retrain` trains that network alone, `eval` measures it, `describe` says what a network
+//! another from it, `retrain` trains that network alone, `eval` measures it, `export` and `import` take it to other programs and
+//! back, `describe` says what a network
 //! costs layer by layer, `data` what a data set holds, `rank` how well a supernet ranks its paths, `ablate` runs a
 //! table of configurations over several seeds, `bench` says how fast this machine trains, and `profile` how long the blocks
 //! of a space take on it. The binary does nothing but

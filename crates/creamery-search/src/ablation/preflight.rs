@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use creamery_data::DataSet;
 use creamery_nn::NnError;
-use creamery_train::{DataSettings, Init, ModelInput, RunData, TrainError};
+use creamery_train::{ConfigError, DataSettings, Init, ModelInput, RunData, TrainError};
 
 use super::plan::{Ablation, Settings, in_row};
 use crate::prepared::check_start;
@@ -118,9 +118,14 @@ impl Preflight {
         };
         let data = self.data(&config.data, search.pipeline.resolution)?;
         config.check_start(&data)?;
-        if config.init == Init::Inherit {
-            ModelInput::of(search).check(&data.set)?;
+        match &config.init {
+            Init::Scratch => Ok(()),
+            Init::Inherit => Ok(ModelInput::of(search).check(&data.set)?),
+            Init::File(path) => Err(ConfigError::Value(format!(
+                "`retrain.init` is `{}`, but no file has the weights of networks that are yet to be found: write scratch or inherit",
+                path.display()
+            ))
+            .into()),
         }
-        Ok(())
     }
 }

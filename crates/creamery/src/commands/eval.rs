@@ -23,6 +23,8 @@ Examples:
       a run, on the data that it was trained for
   creamery eval model.safetensors --data folder:pets
       a model, on images of the same classes
+  creamery eval imported.safetensors --data folder:imagenet
+      weights of timm's or PyTorch's, after creamery import
   creamery eval runs/cream-fashion-mini-1 --split validation
       a search's winner with the supernet's weights, on the images that chose it";
 
@@ -61,6 +63,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let settings = RunSettings::of(path.parent().unwrap_or(Path::new("")))?;
     let model = Model::load(&path, &device)?;
     let data = args.data_settings(&model, settings.as_ref());
+    if data.source.is_empty() {
+        return Err(CommandError::Usage(
+            "the model does not say which images it was trained for: name some with --data".into(),
+        ));
+    }
     let set = RunData::open(&data)?;
     note_skipped(&set.skipped, global);
     model.input.check(&set)?;

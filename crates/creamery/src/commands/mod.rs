@@ -5,6 +5,8 @@ pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod eval;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod predict;
 pub(crate) mod profile;
 pub(crate) mod rank;

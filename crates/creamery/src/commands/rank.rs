@@ -240,10 +240,11 @@ impl<'a> Part<'a> {
                 "the supernet was trained on `{theirs}`, so its paths cannot be compared on `{ours}`: leave `data.source` out"
             )));
         }
-        if config.init == Init::Inherit {
-            return Err(CommandError::Usage(
-                "`init` is inherit, but paths that are to be compared with the supernet are trained from scratch: leave it out".into(),
-            ));
+        if config.init != Init::Scratch {
+            return Err(CommandError::Usage(format!(
+                "`init` is {}, but paths that are to be compared with the supernet are trained from scratch: leave it out",
+                config.init
+            )));
         }
         let set = trained.data.set.clone();
         let resolution = trained.data.pipeline.resolution;

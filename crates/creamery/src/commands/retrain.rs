@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use creamery_data::DataSet;
 use creamery_space::Architecture;
 use creamery_train::event::Events;
 use creamery_train::{
@@ -16,7 +17,7 @@ use crate::cli::Global;
 use crate::commands::{note_skipped, stopped, time, validated, with_run};
 use crate::error::CommandError;
 use crate::interrupt;
-use crate::model_file::RunSettings;
+use crate::model_file::{self, RunSettings};
 use crate::overview::{Overview, exact};
 use crate::recorded::Task;
 use crate::run_args::RunArgs;
@@ -31,6 +32,8 @@ Examples:
       the same from its weights in the supernet
   creamery retrain cream-114 --data folder:pets --set train.optimizer=rmsprop
       a published network, on your images
+  creamery retrain --init imported.safetensors --data folder:pets --lr 0.01
+      fine-tunes a network that was imported, or any other model, on your images
   creamery retrain --resume --out runs/retrain-fashion-mini-1
       a run that was stopped or killed";
 
@@ -38,8 +41,9 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A run's folder, the result.json of a search or retraining, an architecture file, or a preset
-    #[arg(value_name = "ARCH", required_unless_present = "resume")]
+    /// A run's folder, the result.json of a search or retraining, an architecture file, or a preset [default: the
+    /// network of --init]
+    #[arg(value_name = "ARCH", required_unless_present_any = ["resume", "init"])]
     arch: Option<String>,
     #[command(flatten)]
     of: ArchOptions,
@@ -48,8 +52,9 @@ pub(crate) struct Args {
     /// Learning rate after warm-up
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
-    /// Where the weights come from: fresh, or those that the network had in the run that it comes from
-    #[arg(long, value_name = "HOW", value_parser = ["scratch", "inherit"])]
+    /// Where the weights come from: `scratch`, `inherit` for those that the network had in the run that it comes
+    /// from, or a model's file or run, whose classifier is replaced if it has another number of classes
+    #[arg(long, value_name = "HOW")]
     init: Option<String>,
 }
 
@@ -73,6 +78,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         config.seed,
     )?;
     let inherited = args.inherited(&config, &found, previous.as_ref(), &data)?;
+    if let (Some(model), Init::File(_)) = (&inherited, &config.init) {
+        note_classes(model, &data.set, global);
+    }
     let start = match previous {
         Some(previous) => Start::GoOn(previous.into()),
         None => Start::New(run_folder::path(&args.run.place, "retrain", &data.set)),
@@ -122,13 +130,20 @@ pub(crate) fn retrain_in(
 impl Args {
     /// The network that ARCH names, or that the run to go on with has.
     fn architecture(&self, previous: Option<&Previous>) -> Result<Found, CommandError> {
-        let named = self.arch.as_deref().map(|name| arch::find(name, &self.of));
+        let named = match &self.arch {
+            Some(name) => Some(arch::find(name, &self.of)),
+            None => self.init_file().map(|model| of_model(&model)),
+        };
         let begun = previous.and_then(|previous| Some((previous, previous.space.clone()?)));
         let Some((previous, space)) = begun else {
             return named.unwrap_or_else(|| {
-                let message =
-                    "this run was killed before its first step: name its network, ARCH, once more";
-                Err(CommandError::Usage(message.into()))
+                Err(CommandError::Usage(match previous {
+                    Some(_) => "this run was killed before its first step: name its network, ARCH, once more".into(),
+                    None => format!(
+                        "--init {} does not say which network to train: name it, ARCH",
+                        self.init.as_deref().unwrap_or_default()
+                    ),
+                }))
             });
         };
         let path = previous.file("architecture.json");
@@ -148,6 +163,12 @@ impl Args {
             preset: None,
             origin: None,
         })
+    }
+
+    /// The model that `--init` names, if it does.
+    fn init_file(&self) -> Option<PathBuf> {
+        let init = Init::from(self.init.clone()?);
+        init.file().map(Path::to_owned)
     }
 
     /// Flags, `--set` and file over what the run to go on with has, or else over what the space
@@ -179,12 +200,18 @@ impl Args {
         previous: Option<&Previous>,
         data: &RunData,
     ) -> Result<Option<Model>, CommandError> {
-        let weights = match (config.init, previous, &found.origin) {
+        let begun = previous.map(|previous| previous.file("inherited.safetensors"));
+        let weights = match (&config.init, begun, &found.origin) {
             (Init::Inherit, _, Some(origin)) => origin.weights.clone(),
-            (Init::Inherit, Some(previous), None) => previous.file("inherited.safetensors"),
+            (Init::Inherit, Some(begun), None) => begun,
+            (Init::File(_), Some(begun), _) if begun.is_file() => begun,
+            (Init::File(path), ..) => model_meant(path)?,
             _ => return Ok(None),
         };
         let model = Model::load(&weights, &creamery_nn::device(&config.device)?)?;
+        if let Init::File(_) = config.init {
+            return Ok(Some(model));
+        }
         if model.net.architecture != found.architecture {
             return Err(CommandError::Usage(format!(
                 "`{}` holds the weights of {}, not of {}: train it with --init scratch",
@@ -195,6 +222,45 @@ impl Args {
         }
         model.input.check(&data.set)?;
         Ok(Some(model))
+    }
+}
+
+/// The network of a model, without its weights.
+fn of_model(path: &Path) -> Result<Found, CommandError> {
+    let model = Model::load(&model_meant(path)?, &creamery_nn::device("cpu")?)?;
+    Ok(Found {
+        architecture: model.net.architecture,
+        space: model.space,
+        preset: None,
+        origin: None,
+    })
+}
+
+/// The file of the model that `--init` names.
+fn model_meant(init: &Path) -> Result<PathBuf, CommandError> {
+    model_file::find(&init.display().to_string()).map_err(|error| match error {
+        CommandError::Usage(message) => CommandError::Usage(format!(
+            "--init takes scratch, inherit or a model; {message}"
+        )),
+        other => other,
+    })
+}
+
+/// Tells what becomes of a model's classifier on other data.
+fn note_classes(model: &Model, set: &DataSet, global: &Global) {
+    let (from, to) = (&model.input.classes, &set.classes);
+    if from.len() != to.len() {
+        global.note(&format!(
+            "the classifier begins afresh: the model tells {} classes apart, {} has {}",
+            from.len(),
+            set.name,
+            to.len()
+        ));
+    } else if from != to {
+        global.note(&format!(
+            "the classes of {} have other names than the model's; its classifier is kept",
+            set.name
+        ));
     }
 }
 

@@ -12,3 +12,4 @@ mod rank;
 mod resume;
 mod select;
 mod support;
+mod weights;
