@@ -4,12 +4,10 @@ use std::cell::RefCell;
 use std::io::{Seek, SeekFrom, Write};
 
 use creamery_export::import::{Request, import};
-use creamery_space::Space;
 use tempfile::NamedTempFile;
 
 thread_local! {
     static FILE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new().expect("there is a folder for temporary files"));
-    static SPACES: Vec<Space> = Space::builtin_names().filter_map(Space::builtin).collect();
 }
 
 pub fn import_bytes(bytes: &[u8]) {
@@ -18,9 +16,6 @@ pub fn import_bytes(bytes: &[u8]) {
         handle.set_len(0).expect("it can be emptied");
         handle.seek(SeekFrom::Start(0)).expect("it can be rewound");
         handle.write_all(bytes).expect("it can be written");
-        SPACES.with(|spaces| {
-            let request = Request { spaces, ..Request::default() };
-            let _ = import(file.path(), &request);
-        });
+        let _ = import(file.path(), &Request::default());
     });
 }

@@ -12,22 +12,21 @@ use super::fit::{Shapes, misfits};
 ///
 /// A stage's channels, and kernel and expanded channels of each block, say which operation it is. Strides are not seen in
 /// shapes: they are the space's.
-pub(super) fn infer<'a>(
-    spaces: &'a [Space],
+pub(super) fn infer(
+    spaces: Vec<Space>,
     shapes: &Shapes<'_>,
     resolution: Option<usize>,
-) -> Result<(&'a Space, Architecture), ImportError> {
+) -> Result<(Space, Architecture), ImportError> {
     let (mut found, mut reasons) = (Vec::new(), Vec::new());
     for space in spaces {
         let resolution = resolution.unwrap_or_else(|| space.resolution_for(None));
-        let architecture = choices(space, shapes)
-            .map(|choices| Architecture::new(&space.name, resolution, choices));
-        let fits = architecture.and_then(|architecture| {
+        let fits = choices(&space, shapes).and_then(|choices| {
+            let architecture = Architecture::new(&space.name, resolution, choices);
             space.validate(&architecture).map_err(|e| e.to_string())?;
-            Ok((space, architecture))
+            Ok(architecture)
         });
         match fits {
-            Ok(fits) => found.push(fits),
+            Ok(architecture) => found.push((space, architecture)),
             Err(reason) => reasons.push(format!("{}: {reason}", space.name)),
         }
     }
@@ -140,5 +139,60 @@ fn choice(space: &Space, shapes: &Shapes<'_>, stage: usize, block: usize) -> Res
         _ => Err(format!(
             "`{place}` has several operations of {kernel}x{kernel} on {expanded} channels"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timm::{TensorName, tensor_names};
+
+    fn tiny(name: &str) -> Space {
+        Space {
+            name: name.to_owned(),
+            ..Space::builtin("tiny-32").unwrap()
+        }
+    }
+
+    /// What is found for a network of `space`.
+    fn found(space: &Space, spaces: &[&Space]) -> Result<String, String> {
+        let architecture = Architecture::new(&space.name, 28, vec![vec![1], vec![2], vec![0, 5]]);
+        let names: Vec<TensorName> = tensor_names(&space.layers(&architecture, 1, 4).unwrap());
+        let shapes: Shapes<'_> = (names.iter())
+            .map(|name| (&name.timm[..], &name.shape[..]))
+            .collect();
+        let spaces = spaces.iter().map(|space| (*space).clone()).collect();
+        infer(spaces, &shapes, None)
+            .map(|(_, architecture)| architecture.to_string())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn of_spaces_with_the_same_blocks_the_rest_decides() {
+        let (one, same) = (tiny("one"), tiny("same"));
+        let other = Space {
+            head_channels: 256,
+            ..tiny("other")
+        };
+        assert_eq!(found(&one, &[&one, &other]).unwrap(), "one@28:1/2/05");
+        assert_eq!(found(&other, &[&one, &other]).unwrap(), "other@28:1/2/05");
+        let error = found(&one, &[&one, &other, &same]).unwrap_err();
+        assert!(
+            error.contains("networks of one and same have them") && error.contains("--space"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn operations_of_one_shape_cannot_be_told_apart() {
+        let mut space = tiny("mine");
+        // On four channels, rounded up to eight, an expansion of 1 is one of 2.
+        space.first.channels = 4;
+        space.operations[1].expansion = 1;
+        let error = found(&space, &[&space]).unwrap_err();
+        assert!(
+            error.contains("`blocks.1.0` has several operations of 3x3 on 8 channels"),
+            "{error}"
+        );
     }
 }

@@ -41,14 +41,12 @@ pub(super) fn input(
         }
     };
     let usual = |i: usize| (channels == 3).then(|| IMAGENET[i].to_vec());
-    let mean = request
-        .mean
-        .clone()
-        .or_else(|| card.as_ref().map(|card| card.mean.clone()));
-    let std = request
-        .std
-        .clone()
-        .or_else(|| card.as_ref().map(|card| card.std.clone()));
+    let said = |own: &Option<Vec<f32>>, of: fn(&ModelInput) -> &Vec<f32>| {
+        let card = card.as_ref();
+        own.clone().or_else(|| card.map(|card| of(card).clone()))
+    };
+    let mean = said(&request.mean, |card| &card.mean);
+    let std = said(&request.std, |card| &card.std);
     if channels == 3 && (mean.is_none() || std.is_none()) {
         assumed.push("ImageNet's mean and deviation of the channels (--mean, --std)".to_owned());
     }
@@ -85,8 +83,10 @@ pub(super) fn input(
             "--resize must be {side} to {MAX_SIDE}, not {shorter_side}"
         ));
     }
+    // A network for other classes was trained on other images.
+    let data = card.filter(|card| card.classes == names);
     Ok(ModelInput {
-        data: card.map_or_else(String::new, |card| card.data),
+        data: data.map_or_else(String::new, |card| card.data),
         classes: names,
         channels,
         shorter_side,

@@ -7,11 +7,8 @@
 //!
 //! ```no_run
 //! use creamery_export::import::{Request, import};
-//! use creamery_space::Space;
 //!
-//! let spaces: Vec<Space> = Space::builtin_names().filter_map(Space::builtin).collect();
-//! let request = Request { spaces: &spaces, ..Request::default() };
-//! let imported = import("cream-114.pth.tar".as_ref(), &request)?;
+//! let imported = import("cream-114.pth.tar".as_ref(), &Request::default())?;
 //! println!("{}", imported.model.net.architecture);
 //! imported.model.save("cream-114.safetensors".as_ref())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,8 +46,8 @@ const MAX_VALUES: usize = 1 << 28;
 pub struct Request<'a> {
     /// The network, if it is known.
     pub network: Option<(&'a Space, &'a Architecture)>,
-    /// The spaces to look for it in otherwise.
-    pub spaces: &'a [Space],
+    /// The space to look for it in otherwise; `None` for what lies beside the file, or else the built-in ones.
+    pub space: Option<&'a Space>,
     /// Pixels a side of the images, if not those of the network or of its space.
     pub resolution: Option<usize>,
     /// Names of the classes.
@@ -97,13 +94,19 @@ pub fn import(path: &Path, request: &Request<'_>) -> Result<Imported, ImportErro
     let mut assumed = Vec::new();
     let (space, mut architecture) = match (request.network, &card) {
         (Some((space, architecture)), _) => (space.clone(), architecture.clone()),
-        (None, Some(card)) => (card.space.clone(), card.card.creamery.architecture.clone()),
-        (None, None) => {
-            let (space, found) = infer::infer(request.spaces, &shapes, request.resolution)?;
+        (None, Some(card)) if request.space.is_none() => {
+            (card.space.clone(), card.card.creamery.architecture.clone())
+        }
+        _ => {
+            let spaces = match request.space {
+                Some(space) => vec![space.clone()],
+                None => Space::builtin_names().filter_map(Space::builtin).collect(),
+            };
+            let (space, found) = infer::infer(spaces, &shapes, request.resolution)?;
             if request.resolution.is_none() {
                 assumed.push(format!("{} px a side (--resolution)", found.resolution));
             }
-            (space.clone(), found)
+            (space, found)
         }
     };
     if let Some(resolution) = request.resolution {

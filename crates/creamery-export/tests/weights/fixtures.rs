@@ -7,7 +7,7 @@ use creamery_export::timm;
 use creamery_space::{Architecture, Space};
 use creamery_train::checkpoint::write_weights;
 
-use crate::support::{assert_logits, builtin, fixture, grey, imported, json, state};
+use crate::support::{assert_logits, fixture, grey, imported, json, state};
 
 #[test]
 fn every_container_holds_the_network_that_timm_computed() {
@@ -46,9 +46,7 @@ fn a_network_of_cream_224_computes_what_timm_computed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cream.safetensors");
     write_weights(&path, &state(&description), HashMap::new()).unwrap();
-    let spaces = builtin();
     let request = Request {
-        spaces: &spaces,
         resolution: Some(64),
         ..Request::default()
     };
@@ -92,7 +90,7 @@ fn what_is_said_goes_before_what_is_usual() {
         network: Some((&tiny, &architecture)),
         classes: Some(names.to_vec()),
         shorter_side: Some(36),
-        ..grey(&[])
+        ..grey()
     };
     let imported = import(&fixture("tiny.pth"), &request).unwrap();
     assert_eq!(imported.model.net.architecture, architecture);

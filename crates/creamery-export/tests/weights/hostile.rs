@@ -6,7 +6,7 @@ use std::path::Path;
 use creamery_export::import::import;
 use proptest::prelude::*;
 
-use crate::support::{builtin, fixture, grey};
+use crate::support::{fixture, grey};
 
 const FILES: [&str; 4] = [
     "tiny.safetensors",
@@ -18,7 +18,7 @@ const FILES: [&str; 4] = [
 /// Reads changed bytes; whether they are still a network.
 fn read(path: &Path, bytes: &[u8]) -> bool {
     fs::write(path, bytes).unwrap();
-    match import(path, &grey(&builtin())) {
+    match import(path, &grey()) {
         Ok(_) => true,
         Err(error) => {
             let message = error.to_string();

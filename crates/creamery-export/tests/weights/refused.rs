@@ -7,13 +7,13 @@ use std::path::Path;
 
 use creamery_export::import::{ImportError, Request, import};
 use creamery_nn::NamedTensor;
-use creamery_space::preset;
+use creamery_space::{Space, preset};
 use creamery_train::checkpoint::write_weights;
 
-use crate::support::{builtin, fixture, grey, json, state};
+use crate::support::{fixture, grey, json, state};
 
 fn refused(path: &Path) -> ImportError {
-    import(path, &grey(&builtin())).unwrap_err()
+    import(path, &grey()).unwrap_err()
 }
 
 #[test]
@@ -120,14 +120,10 @@ fn a_storage_that_is_too_short_is_told_with_its_tensor() {
 fn all_that_does_not_fit_is_counted_and_the_first_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
-    let spaces = builtin();
-    let cream = spaces
-        .iter()
-        .find(|space| space.name == "cream-224")
-        .unwrap();
+    let cream = Space::builtin("cream-224").unwrap();
     let known = preset("cream-14").unwrap().architecture;
     let request = Request {
-        network: Some((cream, &known)),
+        network: Some((&cream, &known)),
         ..Request::default()
     };
     write_weights(&path, &state(&json("cream.json")), HashMap::new()).unwrap();
@@ -215,7 +211,6 @@ fn a_missing_file_is_a_wrong_command_and_an_empty_one_is_damaged() {
 
 #[test]
 fn what_is_said_of_images_must_fit_them() {
-    let spaces = builtin();
     let path = fixture("tiny.pth");
     let says = |request: Request<'_>, part: &str| {
         let error = import(&path, &request).unwrap_err();
@@ -224,10 +219,9 @@ fn what_is_said_of_images_must_fit_them() {
             "{error}"
         );
     };
-    let plain = || grey(&spaces);
+    let plain = grey;
     says(
         Request {
-            spaces: &spaces,
             ..Request::default()
         },
         "give --mean and --std",

@@ -9,7 +9,7 @@ use creamery_space::{Architecture, Fixed, Space, preset, preset_names};
 use creamery_train::{Model, ModelInput};
 use proptest::prelude::*;
 
-use crate::support::{builtin, grey};
+use crate::support::grey;
 
 fn model(space: &Space, architecture: &Architecture, channels: usize, classes: usize) -> Model {
     let device = Device::flex();
@@ -67,13 +67,11 @@ fn assert_round_trip(model: &Model) {
     same(&back.model);
 
     fs::remove_file(out.join("model.json")).unwrap();
-    let spaces = builtin();
     let request = Request {
         resolution: Some(model.net.architecture.resolution),
         ..match model.input.channels {
-            1 => grey(&spaces),
+            1 => grey(),
             _ => Request {
-                spaces: &spaces,
                 ..Request::default()
             },
         }
@@ -207,6 +205,5 @@ fn a_json_that_says_something_else_is_told() {
     }
     // Another program's file of that name is none of ours.
     fs::write(&json, "{\"format\": \"other\"}").unwrap();
-    let spaces = builtin();
-    assert!(import(&weights, &grey(&spaces)).unwrap().card.is_none());
+    assert!(import(&weights, &grey()).unwrap().card.is_none());
 }

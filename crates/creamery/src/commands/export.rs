@@ -55,8 +55,10 @@ pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
     let mut overview = Overview::default();
     overview
         .row("model", path.display().to_string())
-        .row("architecture", architecture.to_string())
-        .row("written", files.join("\n         "));
+        .row("architecture", architecture.to_string());
+    for (i, file) in files.iter().enumerate() {
+        overview.row(if i == 0 { "written" } else { "" }, file);
+    }
     let json = json!({
         "kind": "export",
         "format": args.format.to_possible_value().map(|value| value.get_name().to_owned()),

@@ -78,15 +78,12 @@ pub(crate) fn run(args: &Args) -> Result<Answer, CommandError> {
     };
     let named = args.arch.as_deref().map(|name| arch::find(name, &options));
     let named = named.transpose()?;
-    let spaces = match &args.space {
-        Some(space) => vec![Space::resolve(space)?],
-        None => Space::builtin_names().filter_map(Space::builtin).collect(),
-    };
+    let space = args.space.as_deref().map(Space::resolve).transpose()?;
     let request = Request {
         network: named
             .as_ref()
             .map(|found| (&found.space, &found.architecture)),
-        spaces: &spaces,
+        space: space.as_ref(),
         resolution: args.resolution,
         classes: args.classes.as_deref().map(classes).transpose()?,
         mean: args.mean.clone(),
