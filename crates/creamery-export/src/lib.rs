@@ -1,1 +1,3 @@
 //! Trained networks for other programs.
+
+pub mod onnx;

@@ -163,16 +163,24 @@ impl RunFolder {
     }
 }
 
-/// Writes to a temporary name beside `path`, syncs, renames.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+/// Writes a file, whole or not at all: to a temporary name beside `path`, synced, renamed.
+///
+/// # Errors
+/// [`RunError::Io`]; a file that was there before is then intact.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let fail = |e| RunError::io("write", path, e);
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let mut file = File::create(&temporary).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.sync_all().map_err(fail)?;
-    fs::rename(&temporary, path).map_err(fail)
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(|e| {
+            // The rest of a full disk is not for half a file.
+            let _ = fs::remove_file(&temporary);
+            fail(e)
+        })
 }
 
 /// The file `metrics.jsonl`: every event of the run, one a line.

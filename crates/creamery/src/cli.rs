@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
-use crate::commands::{ablate, bench, data, describe, eval, rank, retrain, search, select};
+use crate::commands::{ablate, bench, data, describe, eval, export, rank, retrain, search, select};
 use crate::error::CommandError;
 
 const EXAMPLES: &str = "\
@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Select(select::Args),
     Retrain(retrain::Args),
     Eval(eval::Args),
+    Export(export::Args),
     Describe(describe::Args),
     Data(data::Args),
     Ablate(ablate::Args),
@@ -70,6 +71,7 @@ impl Command {
             Self::Select(args) => select::run(args, global),
             Self::Retrain(args) => retrain::run(args, global),
             Self::Eval(args) => eval::run(args, global),
+            Self::Export(args) => export::run(args),
             Self::Describe(args) => describe::run(args),
             Self::Data(args) => data::run(args, global),
             Self::Ablate(args) => ablate::run(args, global),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use creamery_data::DataError;
+use creamery_export::onnx::ExportError;
 use creamery_nn::NnError;
 use creamery_search::rank::RankError;
 use creamery_space::SpaceError;
@@ -61,6 +62,9 @@ pub(crate) enum CommandError {
     /// Two rankings that cannot be compared.
     #[error(transparent)]
     Rank(#[from] RankError),
+    /// An export.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -105,6 +109,7 @@ impl CommandError {
         match self {
             Self::Usage(_) | Self::Space(_) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Export(error) => error.is_usage(),
             Self::Train(error) => error.is_usage(),
             Self::Cell { source, .. } => source.is_usage(),
             Self::Cells { .. } => false,

@@ -1,7 +1,7 @@
 //! The command line of Creamery: from labelled images to a finished network.
 //!
 //! `creamery search` trains a supernet and hands back the best network under a budget, `select` chooses
-//! another from it, `retrain` trains that network alone, `eval` measures it, `describe` says what a network
+//! another from it, `retrain` trains that network alone, `eval` measures it, `export` writes it for other programs, `describe` says what a network
 //! costs layer by layer, `data` what a data set holds, `rank` how well a supernet ranks its paths, `ablate` runs a
 //! table of configurations over several seeds, and `bench` says how fast this machine trains. The binary does nothing but
 //! call [`run`]:

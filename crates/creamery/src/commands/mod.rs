@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod rank;
 pub(crate) mod retrain;
 pub(crate) mod search;
