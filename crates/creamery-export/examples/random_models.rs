@@ -9,6 +9,9 @@
 //! network; `DIR/NAME/check.safetensors` has `images`, `[2, channels, pixels, pixels]` as the network sees them (normalised), and
 //! `logits`, `[2, classes]`.
 
+#[path = "../tests/random/mod.rs"]
+mod random;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -73,23 +76,7 @@ fn write(
     let mut net = Subnet::new(space, architecture, channels, classes, 0, &device)?;
     let mut rng = creamery_rng::stream(0, name, 0);
     let mut state = net.state();
-    // Statistics, norms and biases that no layer may be without. Weights keep their initial distribution, so that
-    // the maps keep their size from layer to layer.
-    for tensor in &mut state {
-        let (centre, spread) = match tensor.name.rsplit('.').next() {
-            Some("running_var") => (1.0, 0.0),
-            Some("running_mean" | "bias") => (0.0, 0.2),
-            _ if tensor.shape.len() == 1 => (1.0, 0.2),
-            _ => continue,
-        };
-        for value in &mut tensor.values {
-            let noise: f32 = rng.sample(StandardNormal);
-            *value = centre + spread * noise;
-            if spread == 0.0 {
-                *value = rng.random_range(0.5..2.0);
-            }
-        }
-    }
+    random::randomise(&mut state, &mut rng);
     net.load(state, &device)?;
 
     let side = architecture.resolution;

@@ -32,13 +32,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
 /// every class is not right about all of them. Logits that are not numbers never count.
 pub fn correct(logits: &Tensor<2>, labels: &[usize], k: usize) -> usize {
     let [_, classes] = logits.dims();
-    let values: Vec<f32> = logits
-        .clone()
-        .inner()
-        .into_data()
-        .try_into_vec()
-        .expect("logits are f32");
-    values
+    values(logits)
         .chunks_exact(classes)
         .zip(labels)
         .filter(|(row, label)| {
@@ -51,6 +45,23 @@ pub fn correct(logits: &Tensor<2>, labels: &[usize], k: usize) -> usize {
             own.is_finite() && ahead < k
         })
         .count()
+}
+
+/// The first choice of each row of logits, as [`correct`] counts: `None` where the largest is not finite.
+pub fn first_choices(logits: &Tensor<2>) -> Vec<Option<usize>> {
+    let [_, classes] = logits.dims();
+    let first = |row: &[f32]| {
+        let (class, value) = (row.iter().enumerate())
+            .filter(|(_, value)| !value.is_nan())
+            .reduce(|first, next| if next.1 > first.1 { next } else { first })?;
+        value.is_finite().then_some(class)
+    };
+    values(logits).chunks_exact(classes).map(first).collect()
+}
+
+fn values(logits: &Tensor<2>) -> Vec<f32> {
+    let data = logits.clone().inner().into_data();
+    data.try_into_vec().expect("logits are f32")
 }
 
 #[cfg(test)]
@@ -67,6 +78,20 @@ mod tests {
         assert_eq!(correct(&logits, &[0, 2], 2), 0);
         let lost = Tensor::<2>::full([1, 2], f32::NAN, &device);
         assert_eq!(correct(&lost, &[0], 2), 0);
+    }
+
+    #[test]
+    fn a_label_is_right_where_it_is_the_first_choice() {
+        let (device, odd) = (Device::flex(), [f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        let some = [odd[0], odd[1], odd[2], 0.0, 1.0];
+        for row in (0..125).map(|i| [some[i % 5], some[i / 5 % 5], some[i / 25]]) {
+            let logits = Tensor::<2>::from_data([row], &device);
+            let first = first_choices(&logits)[0];
+            for label in 0..3 {
+                let right = correct(&logits, &[label], 1) == 1;
+                assert_eq!(right, first == Some(label), "{row:?}, {label}");
+            }
+        }
     }
 
     #[test]

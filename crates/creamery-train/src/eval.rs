@@ -59,11 +59,32 @@ pub fn evaluate(
     workers: usize,
     device: &Device,
 ) -> Result<Accuracy, TrainError> {
+    evaluate_each(net, split, pipeline, batch, workers, device, |_, _| ())
+}
+
+/// [`evaluate`], which tells `each`, for image after image in the split's order, its label and the network's first
+/// choice ([`loss::first_choices`]).
+///
+/// # Errors
+/// If the images cannot be read.
+pub fn evaluate_each(
+    net: &Subnet,
+    split: &Split,
+    pipeline: &Pipeline,
+    batch: usize,
+    workers: usize,
+    device: &Device,
+    mut each: impl FnMut(usize, Option<usize>),
+) -> Result<Accuracy, TrainError> {
     let mut tally = Tally::default();
     for batch in Loader::evaluation(split, pipeline, batch, workers)? {
         let batch = batch?;
         let output = net.forward(images(&batch, device), Norm::Running);
         tally.add(&output.logits, &batch.labels);
+        let choices = loss::first_choices(&output.logits);
+        for (&label, choice) in batch.labels.iter().zip(choices) {
+            each(label, choice);
+        }
     }
     Ok(tally.accuracy())
 }

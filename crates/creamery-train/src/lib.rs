@@ -56,7 +56,7 @@ pub use config::{ConfigError, Layers, merge, nearest};
 pub use data::RunData;
 pub use dropout::dropout_mask;
 pub use error::TrainError;
-pub use eval::{Tally, evaluate, images};
+pub use eval::{Tally, evaluate, evaluate_each, images};
 pub use init::{Init, start_from};
 pub use model::{Model, ModelInput};
 pub use retrain::{Candidate, Outcome, RetrainConfig, RetrainResult, finite, retrain};

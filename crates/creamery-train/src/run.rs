@@ -166,7 +166,7 @@ impl RunFolder {
 /// Writes a file whole or not at all: to a temporary name beside `path`, synced and then renamed.
 ///
 /// # Errors
-/// [`RunError::Io`].
+/// [`RunError::Io`]; a file that was there before is then intact.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let fail = |e| RunError::io("write", path, e);
     let mut name = path.as_os_str().to_owned();
@@ -176,6 +176,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| fs::rename(&temporary, path));
     renamed.map_err(|error| {
+        // The rest of a full disk is not for half a file.
         let _ = fs::remove_file(&temporary);
         fail(error)
     })

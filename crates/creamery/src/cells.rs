@@ -234,7 +234,14 @@ impl<'a> Cells<'a> {
         let test = &self.sets.open(&config.data)?.set.test;
         let device = creamery_nn::device(&config.device)?;
         let (batch, workers) = (config.train.batch, config.data.workers);
-        Ok(eval::measure(&model, test, batch, workers, &device)?)
+        Ok(eval::measure(
+            &model,
+            test,
+            batch,
+            workers,
+            &device,
+            |_, _| (),
+        )?)
     }
 
     fn winner(&self, row: &Row, found: &SearchResult, device: &str) -> Result<Model, CommandError> {

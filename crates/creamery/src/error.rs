@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use creamery_data::DataError;
 use creamery_export::import::ImportError;
+use creamery_export::onnx::ExportError;
 use creamery_export::timm::TimmError;
 use creamery_nn::NnError;
 use creamery_search::rank::RankError;
@@ -69,6 +70,9 @@ pub(crate) enum CommandError {
     /// Weights of timm and PyTorch.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// An export.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -119,6 +123,7 @@ impl CommandError {
         match self {
             Self::Usage(_) | Self::Space(_) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Export(error) => error.is_usage(),
             Self::Train(error) => error.is_usage(),
             Self::Timm(error) => error.is_usage(),
             Self::Import(error) => error.is_usage(),

@@ -148,10 +148,9 @@ mod tests {
     use crate::timm::{TensorName, tensor_names};
 
     fn tiny(name: &str) -> Space {
-        Space {
-            name: name.to_owned(),
-            ..Space::builtin("tiny-32").unwrap()
-        }
+        let mut space = Space::builtin("tiny-32").unwrap();
+        space.name = name.to_owned();
+        space
     }
 
     /// What is found for a network of `space`.
@@ -170,10 +169,8 @@ mod tests {
     #[test]
     fn of_spaces_with_the_same_blocks_the_rest_decides() {
         let (one, same) = (tiny("one"), tiny("same"));
-        let other = Space {
-            head_channels: 256,
-            ..tiny("other")
-        };
+        let mut other = tiny("other");
+        other.head_channels = 256;
         assert_eq!(found(&one, &[&one, &other]).unwrap(), "one@28:1/2/05");
         assert_eq!(found(&other, &[&one, &other]).unwrap(), "other@28:1/2/05");
         let error = found(&one, &[&one, &other, &same]).unwrap_err();

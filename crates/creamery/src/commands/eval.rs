@@ -1,12 +1,13 @@
 //! `creamery eval`: measures a trained network.
 
-use std::path::Path;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use creamery_data::{DataSet, Split};
 use creamery_nn::Device;
 use creamery_train::event::Accuracy;
-use creamery_train::{DataSettings, Model, RunData, TrainError, evaluate};
+use creamery_train::{DataSettings, Model, RunData, TrainError, evaluate_each, write_atomically};
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -26,7 +27,9 @@ Examples:
   creamery eval imported.safetensors --data folder:imagenet
       weights of timm's or PyTorch's, after creamery import
   creamery eval runs/cream-fashion-mini-1 --split validation
-      a search's winner with the supernet's weights, on the images that chose it";
+      a search's winner with the supernet's weights, on the images that chose it
+  creamery eval runs/retrain-fashion-mini-1 --predictions predicted.csv
+      image by image, to compare with another program";
 
 /// Measure a trained network's accuracy
 #[derive(clap::Args, Debug)]
@@ -47,6 +50,9 @@ pub(crate) struct Args {
     /// Images at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = batch)]
     batch: usize,
+    /// Write the class of every image and the one that the network gives it, both as numbers from 0, to a CSV
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
     #[arg(long, value_name = "NAME", default_value = "cpu", help = device_help())]
     device: String,
 }
@@ -77,7 +83,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         SplitName::Test => set.test.clone(),
         SplitName::Validation => args.held_out(set, &data, settings.as_ref(), resolution)?,
     };
-    let accuracy = measure(&model, &split, args.batch, data.workers, &device)?;
+    let (mut index, mut table) = (0, "index,label,predicted\n".to_owned());
+    let list = |label: usize, predicted: Option<usize>| {
+        let predicted = predicted.map(|class| class.to_string());
+        let _ = writeln!(table, "{index},{label},{}", predicted.unwrap_or_default());
+        index += 1;
+    };
+    let accuracy = measure(&model, &split, args.batch, data.workers, &device, list)?;
+    if let Some(path) = &args.predictions {
+        write_atomically(path, table.as_bytes())?;
+    }
 
     let (space, architecture) = (&model.space, &model.net.architecture);
     let cost = space.cost(
@@ -121,16 +136,18 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     Ok(Answer::done(overview.to_string(), json))
 }
 
-/// A model's accuracy on images that are prepared as they were for its training.
+/// A model's accuracy on images that are prepared as they were for its training; `each` sees what
+/// [`evaluate_each`] has to show.
 pub(crate) fn measure(
     model: &Model,
     split: &Split,
     batch: usize,
     workers: usize,
     device: &Device,
+    each: impl FnMut(usize, Option<usize>),
 ) -> Result<Accuracy, TrainError> {
     let pipeline = model.input.pipeline(model.net.architecture.resolution);
-    evaluate(&model.net, split, &pipeline, batch, workers, device)
+    evaluate_each(&model.net, split, &pipeline, batch, workers, device, each)
 }
 
 impl Args {

@@ -249,7 +249,9 @@ fn help_shows_examples() {
             .done("--help")
             .contains("creamery search --out runs/first")
     );
-    for command in ["search", "select", "retrain", "eval", "describe", "data"] {
+    for command in [
+        "search", "select", "retrain", "eval", "export", "describe", "data",
+    ] {
         let help = place.done(&format!("{command} --help"));
         assert!(help.contains(&format!("  creamery {command}")), "{help}");
     }

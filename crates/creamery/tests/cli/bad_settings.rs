@@ -222,6 +222,8 @@ fn commands_that_clap_refuses() {
         "retrain",
         "search --resume",
         "eval",
+        "export model.safetensors --out net.onnx",
+        "export model.safetensors --format pdf --out net.pdf",
         "data a b",
         "--threads 0 data",
         "search --seed -1",

@@ -6,6 +6,7 @@ mod bad_data;
 mod bad_runs;
 mod bad_settings;
 mod bench;
+mod export;
 mod latency;
 mod predict;
 mod rank;

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Hold exported networks to ONNX's own checker and to onnxruntime.
+
+For every folder of FOLDER that has a model.safetensors and a check.safetensors (made by the example
+`random_models` of creamery-export): exports it, checks the file, runs its images, one at a time and all at once,
+and compares the logits. Exits with 1 if any differ by more than --most.
+
+Needs: pip install numpy onnx onnxruntime safetensors; cargo build --release.  Example:
+  cargo run --release -p creamery-export --example random_models -- random-models
+  python bench/compare_onnx.py random-models
+"""
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy
+import onnx
+import onnxruntime
+from safetensors.numpy import load_file
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--creamery", default=ROOT / "target/release/creamery", help="the program")
+    parser.add_argument("--opset", type=int, default=17)
+    parser.add_argument("--threads", type=int, default=1, help="of onnxruntime")
+    parser.add_argument("--most", type=float, default=1e-4, help="difference that is allowed")
+    return parser.parse_args()
+
+
+def difference(o, folder, file):
+    """The largest difference of logits, and the largest logit."""
+    command = [o.creamery, "export", folder / "model.safetensors", "--format", "onnx"]
+    command += ["--opset", o.opset, "--out", file, "-q"]
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    onnx.checker.check_model(onnx.load(file), full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = o.threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    check = load_file(folder / "check.safetensors")
+    images, expected = check["images"], check["logits"]
+    (together,) = session.run(["logits"], {"images": images})
+    alone = [session.run(["logits"], {"images": image[None]})[0][0] for image in images]
+    assert together.shape == expected.shape, f"{folder}: {together.shape}, not {expected.shape}"
+    found = numpy.stack([together, numpy.stack(alone)])
+    return numpy.abs(found - expected).max(), numpy.abs(expected).max()
+
+
+def main():
+    o = arguments()
+    folders = sorted(path.parent for path in o.folder.glob("*/check.safetensors"))
+    if not folders:
+        sys.exit(f"compare_onnx.py: `{o.folder}` has no folder with a check.safetensors")
+    print(f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, opset {o.opset}")
+    print(f"{'network':16}{'difference':>12}{'largest logit':>15}{'relative':>12}")
+    worst = []
+    with tempfile.TemporaryDirectory() as place:
+        for folder in folders:
+            most, scale = difference(o, folder, str(pathlib.Path(place) / "net.onnx"))
+            worst.append((most, most / scale, folder.name))
+            print(f"{folder.name:16}{most:>12.2e}{scale:>15.3f}{most / scale:>12.2e}", flush=True)
+    most, _, name = max(worst)
+    relative = max(relative for _, relative, _ in worst)
+    print(f"{len(worst)} networks; largest difference {most:.2e} ({name}), largest relative one {relative:.2e}")
+    # Not `most > o.most`, which a NaN would pass.
+    if not all(most <= o.most for most, _, _ in worst):
+        sys.exit(f"compare_onnx.py: more than {o.most}")
+
+
+if __name__ == "__main__":
+    main()
