@@ -16,12 +16,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
-use creamery_nn::{Device, NamedTensor, Norm, Subnet};
+use creamery_nn::{Device, NamedTensor, Norm};
 use creamery_space::{Architecture, Budget, Sampler, Space, preset, preset_names};
 use creamery_train::checkpoint::write_weights;
 use creamery_train::{Model, ModelInput};
-use rand::RngExt;
-use rand_distr::StandardNormal;
 
 const IMAGES: usize = 2;
 
@@ -72,19 +70,13 @@ fn write(
     channels: usize,
     classes: usize,
 ) -> Result<(), Failure> {
-    let device = Device::flex();
-    let mut net = Subnet::new(space, architecture, channels, classes, 0, &device)?;
+    let net = random::network(space, architecture, channels, classes, 0)?;
     let mut rng = creamery_rng::stream(0, name, 0);
-    let mut state = net.state();
-    random::randomise(&mut state, &mut rng);
-    net.load(state, &device)?;
-
     let side = architecture.resolution;
     let shape = [IMAGES, channels, side, side];
-    let values: Vec<f32> = (0..shape.iter().product::<usize>())
-        .map(|_| rng.sample(StandardNormal))
-        .collect();
-    let images = Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device);
+    let values = random::noise(shape.iter().product(), &mut rng);
+    let images = TensorData::new(values.clone(), shape);
+    let images = Tensor::<4>::from_data(images, &Device::flex());
     let logits = net
         .forward(images.permute([0, 2, 3, 1]), Norm::Running)
         .logits

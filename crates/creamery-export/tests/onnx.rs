@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use creamery_export::onnx::proto::{Dimension, ModelProto, ValueInfoProto};
 use creamery_export::onnx::{self, ExportError, OPSETS, OnnxOptions, block_bytes};
-use creamery_nn::{Device, Layer, Subnet};
+use creamery_nn::{Device, Layer};
 use creamery_space::{Architecture, LayerSpec, Sampler, Space};
 use creamery_train::{Model, ModelInput};
 use proptest::prelude::*;
@@ -14,11 +14,7 @@ use prost::Message;
 
 fn model(architecture: Architecture) -> Model {
     let space = Space::builtin("tiny-32").unwrap();
-    let device = Device::flex();
-    let mut net = Subnet::new(&space, &architecture, 1, 3, 0, &device).unwrap();
-    let mut state = net.state();
-    random::randomise(&mut state, &mut creamery_rng::stream(0, "test weights", 0));
-    net.load(state, &device).unwrap();
+    let net = random::network(&space, &architecture, 1, 3, 0).unwrap();
     let input = ModelInput {
         data: "mnist:my digits".into(),
         classes: ["T-shirt/top", "a \"quoted\", one", "größer"]

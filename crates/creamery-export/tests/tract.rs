@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, TensorData};
 use creamery_export::onnx::{OPSETS, OnnxOptions, block_bytes, bytes};
-use creamery_nn::{Device, Layer, Norm, Subnet, ops};
+use creamery_nn::{Device, Layer, Norm, ops};
 use creamery_space::{Activation, Architecture, LayerSpec, Sampler, Space, preset};
 use creamery_train::{Model, ModelInput};
 use proptest::prelude::*;
-use rand::{Rng, RngExt};
-use rand_distr::StandardNormal;
+use random::noise;
 use tract_onnx::prelude::*;
 
 /// Differences are rounding; they grow with the logits, whose usual size is about 1.
@@ -30,10 +29,6 @@ fn tract(file: &[u8], shape: &[usize], input: &[f32]) -> (Vec<usize>, Vec<f32>) 
     (output.shape().to_vec(), output.iter().copied().collect())
 }
 
-fn noise(count: usize, rng: &mut impl Rng) -> Vec<f32> {
-    (0..count).map(|_| rng.sample(StandardNormal)).collect()
-}
-
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
@@ -48,15 +43,23 @@ fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
     }
 }
 
+/// Fails if a network says much the same of every image, of which a comparison would learn nothing.
+fn assert_distinct(logits: &[f32], classes: usize) {
+    let scale = logits.iter().fold(0.0, |most: f32, v| most.max(v.abs()));
+    let (first, others) = logits.split_at(classes);
+    for other in others.chunks_exact(classes) {
+        let apart =
+            (first.iter().zip(other)).fold(0.0, |most: f32, (a, b)| most.max((a - b).abs()));
+        assert!(
+            apart > 0.05 * scale,
+            "images {apart} apart, logits to {scale}"
+        );
+    }
+}
+
 fn model(space: &Space, architecture: &Architecture, seed: u64) -> Model {
-    let (channels, classes, device) = (3, 7, Device::flex());
-    let mut net = Subnet::new(space, architecture, channels, classes, seed, &device).unwrap();
-    let mut state = net.state();
-    random::randomise(
-        &mut state,
-        &mut creamery_rng::stream(seed, "test weights", 0),
-    );
-    net.load(state, &device).unwrap();
+    let (channels, classes) = (3, 7);
+    let net = random::network(space, architecture, channels, classes, seed).unwrap();
     Model {
         net,
         space: space.clone(),
@@ -84,6 +87,7 @@ fn compare(model: &Model, options: &OnnxOptions) {
         let output = model
             .net
             .forward(images.permute([0, 2, 3, 1]), Norm::Running);
+        assert_distinct(&values(output.logits.clone()), model.net.classes());
         let expected = match options.softmax {
             true => burn::tensor::activation::softmax(output.logits, 1),
             false => output.logits,

@@ -1,11 +1,39 @@
 //! Networks with all that a trained one has and a fresh one lacks.
 
-use creamery_nn::NamedTensor;
+use burn::tensor::{Tensor, TensorData};
+use creamery_nn::{Device, NamedTensor, NnError, Subnet};
+use creamery_space::{Architecture, Space};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-/// Gives a network statistics, norms and biases that no layer may be without. Weights keep their initial distribution, so that
-/// the maps keep their size from layer to layer.
+/// Images whose statistics a network gets.
+const CALIBRATION: usize = 8;
+
+/// A network with norms and biases at random and the running statistics of random images.
+///
+/// With any other statistics the maps shrink beside the biases, layer by layer, until the network says nearly the same of
+/// every image, and whoever compares logits would not see what is wrong with its early layers.
+pub fn network(
+    space: &Space,
+    architecture: &Architecture,
+    channels: usize,
+    classes: usize,
+    seed: u64,
+) -> Result<Subnet, NnError> {
+    let device = Device::flex();
+    let mut rng = creamery_rng::stream(seed, "random networks", 0);
+    let mut net = Subnet::new(space, architecture, channels, classes, seed, &device)?;
+    let mut state = net.state();
+    randomise(&mut state, &mut rng);
+    net.load(state, &device)?;
+    let side = architecture.resolution;
+    let shape = [CALIBRATION, side, side, channels];
+    let images = TensorData::new(noise(shape.iter().product(), &mut rng), shape);
+    net.calibrate([Tensor::from_data(images, &device)])?;
+    Ok(net)
+}
+
+/// Gives layers statistics, norms and biases that none may be without. Weights keep their initial distribution.
 pub fn randomise(state: &mut [NamedTensor], rng: &mut impl Rng) {
     for tensor in state {
         let (centre, spread) = match tensor.name.rsplit('.').next() {
@@ -22,4 +50,9 @@ pub fn randomise(state: &mut [NamedTensor], rng: &mut impl Rng) {
             }
         }
     }
+}
+
+/// So many normally distributed values.
+pub fn noise(count: usize, rng: &mut impl Rng) -> Vec<f32> {
+    (0..count).map(|_| rng.sample(StandardNormal)).collect()
 }
