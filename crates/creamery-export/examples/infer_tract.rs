@@ -15,10 +15,12 @@ use creamery_nn::Device;
 use creamery_train::Model;
 use tract_onnx::prelude::*;
 
+type Failure = Box<dyn Error + Send + Sync>;
+
 /// Runs of each in a round.
 const RUNS: usize = 10;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
     let path = args.next().ok_or("give a model.safetensors")?;
     let rounds = args.next().map_or(Ok(10), |rounds| rounds.parse())?;
@@ -26,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     pool.install(|| compare(&path, rounds))
 }
 
-fn compare(path: &str, rounds: usize) -> Result<(), Box<dyn Error>> {
+fn compare(path: &str, rounds: usize) -> Result<(), Failure> {
     let model = Model::load(path.as_ref(), &Device::flex())?;
     let bytes = onnx::bytes(&model, &OnnxOptions::default())?;
     let (side, channels) = (model.net.architecture.resolution, model.input.channels);
