@@ -1,6 +1,6 @@
 //! Tables that were measured hold what they should, whatever the clock says.
 
-use creamery_export::latency::{Effort, Input, Progress, draw, measure, profile};
+use creamery_export::latency::{Effort, Input, Machine, Progress, Runtime, draw, measure, profile};
 use creamery_nn::Device;
 use creamery_space::{LatencyTable, Space};
 
@@ -19,15 +19,26 @@ fn small() -> Space {
 
 #[test]
 fn a_profile_is_a_table_of_the_space() {
+    a_profile_with(Runtime::Creamery);
+}
+
+/// The Cargo feature is on in tests.
+#[test]
+fn a_profile_in_tract_is_a_table_of_the_space() {
+    a_profile_with(Runtime::Tract);
+}
+
+fn a_profile_with(runtime: Runtime) {
     let space = small();
-    let device = Device::flex();
+    let device = &Device::flex();
+    let machine = Machine { runtime, device };
     let mut told: Vec<Progress> = Vec::new();
     let mut tell = |progress| told.push(progress);
     let effort = Effort::Runs(9);
-    let named = (&device, "cpu");
+    let named = (machine, "cpu");
     let table = profile(&space, INPUT, effort, 0, named, &mut tell).unwrap();
-    assert_eq!((table.batch, table.runtime.as_str()), (2, "creamery"));
-    assert_eq!(table.threads, rayon::current_num_threads());
+    assert_eq!((table.batch, table.runtime.as_str()), (2, runtime.name()));
+    assert_eq!(table.threads, runtime.threads());
 
     // It reads back, and the space takes it.
     let table = LatencyTable::from_json(&table.to_json(), "t.json").unwrap();
@@ -56,7 +67,7 @@ fn a_profile_is_a_table_of_the_space() {
         INPUT,
         Effort::Runs(1),
         0,
-        &device,
+        machine,
         &mut |_| {},
     );
     let times = times.unwrap();
@@ -65,7 +76,8 @@ fn a_profile_is_a_table_of_the_space() {
 
 #[test]
 fn what_cannot_be_measured_is_an_error() {
-    let (space, device) = (small(), Device::flex());
+    let (space, device) = (small(), &Device::flex());
+    let runtime = Runtime::Creamery;
     for (input, says) in [
         (Input { batch: 0, ..INPUT }, "batch is 0"),
         (
@@ -83,7 +95,7 @@ fn what_cannot_be_measured_is_an_error() {
             "classes",
         ),
     ] {
-        let named = (&device, "cpu");
+        let named = (Machine { runtime, device }, "cpu");
         let error = profile(&space, input, Effort::Runs(1), 0, named, &mut |_| {}).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
         assert!(error.is_usage());

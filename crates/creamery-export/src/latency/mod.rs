@@ -8,6 +8,8 @@
 
 mod statistics;
 mod timed;
+#[cfg(feature = "tract")]
+mod tract;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use statistics::{median_signed, quantile};
-use timed::Timed;
+use timed::{Pass, Timed};
 
 /// Timed passes of a network each time that its turn comes, after one that brings it into the caches as far as it
 /// fits there.
@@ -38,22 +40,43 @@ const LEAST_ROUNDS: u64 = 3;
 pub enum Runtime {
     /// Creamery's own operators.
     Creamery,
+    /// tract, on networks and layers that are exported to ONNX; with the Cargo feature `tract`.
+    #[cfg(feature = "tract")]
+    Tract,
 }
 
 impl Runtime {
-    /// Every runtime.
-    pub const ALL: [Runtime; 1] = [Runtime::Creamery];
+    /// Every runtime of this build.
+    pub const ALL: &[Runtime] = &[
+        Runtime::Creamery,
+        #[cfg(feature = "tract")]
+        Runtime::Tract,
+    ];
 
     /// What tables call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Creamery => "creamery",
+            #[cfg(feature = "tract")]
+            Self::Tract => "tract",
+        }
+    }
+
+    /// The threads that it computes with here: those of the current pool, or the one of a runtime that has one.
+    pub fn threads(self) -> usize {
+        match self {
+            Self::Creamery => rayon::current_num_threads(),
+            #[cfg(feature = "tract")]
+            Self::Tract => 1,
         }
     }
 
     /// The runtime of that name.
     pub fn named(name: &str) -> Option<Runtime> {
-        Self::ALL.into_iter().find(|runtime| runtime.name() == name)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|runtime| runtime.name() == name)
     }
 }
 
@@ -68,6 +91,15 @@ pub struct Input {
     pub classes: usize,
     /// Images of a pass.
     pub batch: usize,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// What runs the networks.
+    pub runtime: Runtime,
+    /// What computes; a runtime other than Creamery's own computes on the CPU whatever this says.
+    pub device: &'a Device,
 }
 
 /// How long to measure.
@@ -95,7 +127,7 @@ pub struct Progress {
 /// same size share their times. The median counts. `overhead_ns` is the median over the whole networks of what they take (their
 /// own median) beyond the sum of their blocks.
 ///
-/// `device` computes and `device_name` is what the table calls it; the number of threads is that of the current pool.
+/// `name` is what the table calls the device; see [`Runtime::threads`] for the threads.
 ///
 /// # Errors
 /// If the space has not this resolution, a size is 0, or the device fails.
@@ -104,10 +136,10 @@ pub fn profile(
     input: Input,
     effort: Effort,
     seed: u64,
-    (device, device_name): (&Device, &str),
+    (machine, name): (Machine<'_>, &str),
     tell: &mut dyn FnMut(Progress),
 ) -> Result<LatencyTable, TrainError> {
-    let bench = Bench::new(space, input, seed, device)?;
+    let mut bench = Bench::new(space, input, seed, machine)?;
     let blocks = space
         .blocks(input.resolution, input.channels, input.classes)
         .map_err(NnError::from)?;
@@ -154,10 +186,10 @@ pub fn profile(
         resolution: input.resolution,
         channels: input.channels,
         classes: input.classes,
-        device: device_name.to_owned(),
-        runtime: Runtime::Creamery.name().to_owned(),
+        device: name.to_owned(),
+        runtime: machine.runtime.name().to_owned(),
         batch: input.batch,
-        threads: rayon::current_num_threads(),
+        threads: machine.runtime.threads(),
         overhead_ns: 0,
         blocks: blocks.iter().map(block).collect(),
     };
@@ -175,10 +207,10 @@ pub fn measure(
     input: Input,
     effort: Effort,
     seed: u64,
-    device: &Device,
+    machine: Machine<'_>,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Vec<u64>, TrainError> {
-    let bench = Bench::new(space, input, seed, device)?;
+    let mut bench = Bench::new(space, input, seed, machine)?;
     let mut times = vec![Vec::new(); networks.len()];
     let start = Instant::now();
     for round in 0.. {
@@ -258,10 +290,17 @@ struct Bench {
     images: Vec<f32>,
     batch: usize,
     device: Device,
+    #[cfg(feature = "tract")]
+    tract: Option<tract::Tract>,
 }
 
 impl Bench {
-    fn new(space: &Space, input: Input, seed: u64, device: &Device) -> Result<Self, TrainError> {
+    fn new(
+        space: &Space,
+        input: Input,
+        seed: u64,
+        machine: Machine<'_>,
+    ) -> Result<Self, TrainError> {
         let Input {
             resolution,
             channels,
@@ -271,24 +310,38 @@ impl Bench {
         if batch == 0 {
             return Err(ConfigError::Value("the batch is 0: give at least 1".into()).into());
         }
+        let images = images(batch, resolution, channels, seed);
         Ok(Self {
-            supernet: SuperNet::new(space, channels, classes, seed, device)?,
-            images: images(batch, resolution, channels, seed),
+            supernet: SuperNet::new(space, channels, classes, seed, machine.device)?,
             batch,
-            device: device.clone(),
+            device: machine.device.clone(),
+            #[cfg(feature = "tract")]
+            tract: (machine.runtime == Runtime::Tract)
+                .then(|| tract::Tract::new(space, input, &images)),
+            images,
         })
     }
 
-    fn timed(&self, path: &Architecture) -> Result<Timed, TrainError> {
-        let (net, images) = (self.supernet.path(path)?, self.images.clone());
-        Ok(Timed::new(net, images, self.batch, &self.device))
+    /// What runs a path: layer by layer, or as a whole.
+    fn timed(&mut self, path: &Architecture, whole: bool) -> Result<Box<dyn Pass>, TrainError> {
+        let net = self.supernet.path(path)?;
+        #[cfg(feature = "tract")]
+        if let Some(tract) = &mut self.tract {
+            return match whole {
+                true => tract.whole(net),
+                false => tract.layers(&net),
+            };
+        }
+        let _ = whole;
+        let images = self.images.clone();
+        Ok(Box::new(Timed::new(net, images, self.batch, &self.device)))
     }
 
-    fn time_layers(&self, path: &Architecture, times: &mut Times) -> Result<(), TrainError> {
+    fn time_layers(&mut self, path: &Architecture, times: &mut Times) -> Result<(), TrainError> {
         let net = &self.supernet;
         let layers = net.space().layers(path, net.in_channels(), net.classes());
         let layers = layers.map_err(NnError::from)?;
-        let timed = self.timed(path)?;
+        let timed = self.timed(path, false)?;
         timed.layers()?;
         for _ in 0..PASSES {
             for (layer, time) in layers.iter().zip(timed.layers()?) {
@@ -299,8 +352,8 @@ impl Bench {
         Ok(())
     }
 
-    fn time_whole(&self, path: &Architecture, times: &mut Vec<u64>) -> Result<(), TrainError> {
-        let timed = self.timed(path)?;
+    fn time_whole(&mut self, path: &Architecture, times: &mut Vec<u64>) -> Result<(), TrainError> {
+        let timed = self.timed(path, true)?;
         timed.whole()?;
         for _ in 0..PASSES {
             times.push(timed.whole()?);

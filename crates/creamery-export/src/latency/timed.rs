@@ -1,6 +1,6 @@
 //! What is timed: a network that infers.
 //!
-//! This is the one place that knows how. [`Timed::layers`] and [`Timed::whole`] must do the same work.
+//! This is the one place that knows how Creamery runs it. [`Pass::layers`] and [`Pass::whole`] must do the same work.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,6 +9,15 @@ use burn::tensor::{Tensor, TensorData};
 use creamery_nn::{Device, Layer, Norm, Ready, Subnet, ops};
 use creamery_space::LayerSpec;
 use creamery_train::TrainError;
+
+/// A network that can be run, and timed.
+pub(super) trait Pass {
+    /// Nanoseconds of each layer in one pass, which are those of the whole pass but for reading the clock.
+    fn layers(&self) -> Result<Vec<u64>, TrainError>;
+
+    /// Nanoseconds of one pass.
+    fn whole(&self) -> Result<u64, TrainError>;
+}
 
 /// A network with the images that it is timed on: packed where that can be, as it is used.
 pub(super) struct Timed {
@@ -37,8 +46,22 @@ impl Timed {
         }
     }
 
-    /// Nanoseconds of each layer in one pass, which are those of the whole pass but for reading the clock.
-    pub fn layers(&self) -> Result<Vec<u64>, TrainError> {
+    fn tensor(&self) -> Tensor<4> {
+        let side = self.net.architecture.resolution;
+        let channels = self.images.len() / (self.batch * side * side);
+        let shape = [self.batch, side, side, channels];
+        Tensor::from_data(TensorData::new(self.images.clone(), shape), &self.device)
+    }
+
+    /// Waits for the device to be done; the CPU is.
+    fn wait(&self) -> Result<(), TrainError> {
+        let done = self.device.sync();
+        done.map_err(|error| TrainError::Task(error.to_string().into()))
+    }
+}
+
+impl Pass for Timed {
+    fn layers(&self) -> Result<Vec<u64>, TrainError> {
         if let Some(network) = self.ready.packed() {
             let times = network.layer_times(&self.images);
             return times.map_err(|error| TrainError::Task(error.into()));
@@ -59,8 +82,7 @@ impl Timed {
         Ok(times)
     }
 
-    /// Nanoseconds of one pass.
-    pub fn whole(&self) -> Result<u64, TrainError> {
+    fn whole(&self) -> Result<u64, TrainError> {
         if let Some(network) = self.ready.packed() {
             let start = Instant::now();
             let logits = network.run(&self.images);
@@ -74,19 +96,6 @@ impl Timed {
         let time = start.elapsed().as_nanos() as u64;
         black_box(output);
         Ok(time)
-    }
-
-    fn tensor(&self) -> Tensor<4> {
-        let side = self.net.architecture.resolution;
-        let channels = self.images.len() / (self.batch * side * side);
-        let shape = [self.batch, side, side, channels];
-        Tensor::from_data(TensorData::new(self.images.clone(), shape), &self.device)
-    }
-
-    /// Waits for the device to be done; the CPU is.
-    fn wait(&self) -> Result<(), TrainError> {
-        let done = self.device.sync();
-        done.map_err(|error| TrainError::Task(error.to_string().into()))
     }
 }
 

@@ -307,7 +307,7 @@ fn a_profile_is_a_table_that_can_be_used_and_checked() {
     );
     for line in [
         "profile",
-        "profile --out x.json --runtime tract",
+        "profile --out x.json --runtime tflite",
         "profile --out x.json --runs 0",
         "profile --out x.json --check mine.json",
         "profile --check mine.json --classes 3",

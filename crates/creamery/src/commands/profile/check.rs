@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use creamery_export::latency::{Input, Runtime, draw, measure};
+use creamery_export::latency::{Input, Machine, Runtime, draw, measure};
 use creamery_search::rank::{Agreement, Bootstrap};
 use creamery_space::{Architecture, LatencyTable, Space};
 use creamery_view::rounded_latency;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global) -> Result<Answer, C
     let device = creamery_nn::device(&args.device)?;
     let latency = LatencyTable::read(file)?;
     let space = Space::resolve(args.space.as_deref().unwrap_or(&latency.space))?;
-    suits(&latency, file)?;
+    let runtime = suits(&latency, file)?;
     let space = space.with_latency(latency)?;
     let latency = space.latency_table().expect("the space was given one");
     let input = Input {
@@ -49,7 +49,10 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global) -> Result<Answer, C
         input,
         args.effort(),
         args.seed,
-        &device,
+        Machine {
+            runtime,
+            device: &device,
+        },
         &mut |progress| steps.tell(progress),
     )?;
     let mut checked = Vec::new();
@@ -65,19 +68,21 @@ pub(super) fn run(args: &Args, file: &Path, global: &Global) -> Result<Answer, C
     answer(checked, latency)
 }
 
-/// Refuses a table that times of this process cannot be compared with.
-fn suits(latency: &LatencyTable, file: &Path) -> Result<(), CommandError> {
+/// The runtime that a table was measured with; refuses one that times of this process cannot be compared with.
+fn suits(latency: &LatencyTable, file: &Path) -> Result<Runtime, CommandError> {
     let wrong = |message: String| {
         let file = file.display();
         Err(CommandError::Usage(format!("`{file}` {message}")))
     };
-    if latency.runtime != Runtime::Creamery.name() {
+    let Some(runtime) = Runtime::named(&latency.runtime) else {
         return wrong(format!(
-            "has the times of the runtime `{}`: tables of creamery alone can be checked here",
-            latency.runtime
+            "has the times of the runtime `{}`: this build can check those of {}{}",
+            latency.runtime,
+            super::runtimes(),
+            super::hint(&latency.runtime)
         ));
-    }
-    let threads = rayon::current_num_threads();
+    };
+    let threads = runtime.threads();
     if latency.threads != threads {
         return wrong(format!(
             "was measured with {0}, not {threads}: check it with --threads {1}",
@@ -85,7 +90,7 @@ fn suits(latency: &LatencyTable, file: &Path) -> Result<(), CommandError> {
             latency.threads
         ));
     }
-    Ok(())
+    Ok(runtime)
 }
 
 fn answer(mut checked: Vec<Checked>, latency: &LatencyTable) -> Result<Answer, CommandError> {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use creamery_export::latency::{Effort, Input, Progress, Runtime, profile};
+use creamery_export::latency::{Effort, Input, Machine, Progress, Runtime, profile};
 use creamery_space::{LatencyTable, Space};
 use creamery_train::write_atomically;
 use creamery_view::{duration, rounded_latency};
@@ -62,8 +62,8 @@ pub(crate) struct Args {
     batch: Option<u64>,
     #[arg(long, value_name = "NAME", default_value = "cpu", help = device_help())]
     device: String,
-    /// What runs the networks: creamery
-    #[arg(long, value_name = "NAME", default_value = "creamery", value_parser = runtime)]
+    /// What runs the networks: creamery; or tract, in a build with the Cargo feature of that name
+    #[arg(long, value_name = "NAME", default_value = "creamery", value_parser = runtime, conflicts_with = "check")]
     runtime: Runtime,
     /// Measure so long, but for three rounds at least [default: 30]
     #[arg(long, value_name = "S", conflicts_with = "runs", value_parser = clap::value_parser!(u32).range(1..))]
@@ -91,10 +91,21 @@ pub(crate) struct Args {
 }
 
 fn runtime(name: &str) -> Result<Runtime, String> {
-    Runtime::named(name).ok_or_else(|| {
-        let known = Runtime::ALL.map(Runtime::name).join(", ");
-        format!("known are {known}")
-    })
+    Runtime::named(name).ok_or_else(|| format!("this build knows {}{}", runtimes(), hint(name)))
+}
+
+/// The runtimes of this build.
+fn runtimes() -> String {
+    let names: Vec<&str> = Runtime::ALL.iter().map(|runtime| runtime.name()).collect();
+    names.join(", ")
+}
+
+/// How to get a runtime that other builds have.
+fn hint(name: &str) -> &'static str {
+    match name {
+        "tract" => "; rebuild Creamery with `--features tract`",
+        _ => "",
+    }
 }
 
 fn networks(text: &str) -> Result<usize, String> {
@@ -124,6 +135,17 @@ fn measure(args: &Args, out: &Path, global: &Global) -> Result<Answer, CommandEr
         batch: args.batch.unwrap_or(1) as usize,
     };
     writable(out)?;
+    if args.runtime != Runtime::Creamery && args.device != "cpu" {
+        return Err(CommandError::Usage(format!(
+            "--device {}: {} computes on the cpu",
+            args.device,
+            args.runtime.name()
+        )));
+    }
+    let machine = Machine {
+        runtime: args.runtime,
+        device: &device,
+    };
     let name = device_name(&args.device);
     let mut steps = Steps::new(global);
     let start = Instant::now();
@@ -132,7 +154,7 @@ fn measure(args: &Args, out: &Path, global: &Global) -> Result<Answer, CommandEr
         input,
         args.effort(),
         args.seed,
-        (&device, &name),
+        (machine, &name),
         &mut |progress| steps.tell(progress),
     )?;
     let taken = duration(start.elapsed());
