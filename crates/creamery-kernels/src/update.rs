@@ -50,6 +50,25 @@ pub struct Rmsprop {
     pub scale: f32,
 }
 
+/// The constants of [`adamw`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adamw {
+    /// Learning rate.
+    pub lr: f32,
+    /// Decay of the average gradient.
+    pub beta1: f32,
+    /// Decay of the squared average.
+    pub beta2: f32,
+    /// Added to the root of the squared average.
+    pub epsilon: f32,
+    /// Share of a decaying parameter that goes with every update, times the learning rate.
+    pub weight_decay: f32,
+    /// What the gradient is multiplied by first, such as a clipping factor.
+    pub scale: f32,
+    /// Which update of these parameters it is, from 1: both averages start at 0 and are corrected for that.
+    pub update: u64,
+}
+
 /// Stochastic gradient descent as PyTorch has it with dampening 0. With `g = scale grad + weight_decay value`:
 /// `momentum = m momentum + g`, then `value -= lr (g + m momentum)` with Nesterov, `value -= lr momentum` without.
 ///
@@ -128,6 +147,54 @@ pub fn rmsprop(
         });
     });
     Ok(())
+}
+
+/// AdamW (Loshchilov and Hutter 2019) as PyTorch has it. With `g = scale grad`: `value -= lr weight_decay value`,
+/// `average += (1 - beta1)(g - average)`, `square += (1 - beta2)(g^2 - square)`, then
+/// `value -= lr (average / (1 - beta1^n)) / (sqrt(square / (1 - beta2^n)) + epsilon)` in update `n`.
+///
+/// `decaying` as for [`sgd`].
+///
+/// # Errors
+/// [`KernelError::Length`] if the slices differ in length or a range lies outside them.
+pub fn adamw(
+    settings: &Adamw,
+    value: &mut [f32],
+    average: &mut [f32],
+    square: &mut [f32],
+    grad: &[f32],
+    decaying: &[Range<usize>],
+) -> Result<(), KernelError> {
+    length("average", average.len(), value.len())?;
+    length("squared average", square.len(), value.len())?;
+    length("gradient", grad.len(), value.len())?;
+    let tasks = tasks(value.len(), decaying, settings.weight_decay)?;
+    let [value, average, square] = [value, average, square].map(Shared::new);
+    let isa = isa::current();
+    each(&tasks, &|(part, weight_decay)| {
+        // SAFETY: tasks do not overlap.
+        let [value, average, square] =
+            [value, average, square].map(|shared| unsafe { shared.write(part.clone()) });
+        isa.run(AdamwPart {
+            settings,
+            weight_decay: *weight_decay,
+            value,
+            average,
+            square,
+            grad: &grad[part.clone()],
+        });
+    });
+    Ok(())
+}
+
+impl Adamw {
+    /// The size of the step along the average, and what the root of the squared average is multiplied by: both
+    /// corrected for averages that start at 0.
+    pub fn corrected(&self) -> (f32, f32) {
+        let rest = |beta: f32| 1.0 - f64::from(beta).powf(self.update as f64);
+        let step = f64::from(self.lr) / rest(self.beta1);
+        (step as f32, rest(self.beta2).sqrt().recip() as f32)
+    }
 }
 
 /// `x = a x + b y`: a moving average, a step along a gradient.
@@ -305,6 +372,38 @@ impl Kernel for RmspropPart<'_> {
             *square += (1.0 - alpha) * (g * g - *square);
             *momentum = m * *momentum + lr * (g / (*square + epsilon).sqrt());
             *value -= *momentum;
+        }
+    }
+}
+
+struct AdamwPart<'a> {
+    settings: &'a Adamw,
+    weight_decay: f32,
+    value: &'a mut [f32],
+    average: &'a mut [f32],
+    square: &'a mut [f32],
+    grad: &'a [f32],
+}
+
+impl Kernel for AdamwPart<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let Adamw {
+            lr,
+            beta1,
+            beta2,
+            epsilon,
+            scale,
+            ..
+        } = *self.settings;
+        let (step, root) = self.settings.corrected();
+        let kept = 1.0 - lr * self.weight_decay;
+        let values = self.value.iter_mut().zip(self.average).zip(self.square);
+        for (((value, average), square), grad) in values.zip(self.grad) {
+            let g = scale * grad;
+            *average += (1.0 - beta1) * (g - *average);
+            *square += (1.0 - beta2) * (g * g - *square);
+            *value = kept * *value - step * (*average / (square.sqrt() * root + epsilon));
         }
     }
 }

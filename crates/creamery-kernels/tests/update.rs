@@ -4,7 +4,7 @@ mod naive;
 
 use std::ops::Range;
 
-use creamery_kernels::update::{Rmsprop, Sgd, blend, dot, rmsprop, sgd};
+use creamery_kernels::update::{Adamw, Rmsprop, Sgd, adamw, blend, dot, rmsprop, sgd};
 use creamery_kernels::{Isa, KernelError, with_isa};
 use naive::{close, uniform, wide};
 use proptest::prelude::*;
@@ -76,6 +76,33 @@ proptest! {
                 .unwrap();
             close(&format!("{isa:?} value"), &value, &values, 1e-5);
             close(&format!("{isa:?} momentum"), &momentum, &momenta, 1e-5);
+            close(&format!("{isa:?} square"), &square, &squares, 1e-6);
+        }
+    }
+
+    #[test]
+    fn adamw_is_its_twin(len in length(), seed: u64, update in prop_oneof![Just(1u64), Just(2), 3u64..100_000]) {
+        let settings = Adamw {
+            lr: 0.3, beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weight_decay: 0.1, scale: 0.7, update,
+        };
+        let [value, average, mut square, grad] = buffers(len, seed);
+        square.iter_mut().for_each(|square| *square = square.abs());
+        let [mut values, mut averages, mut squares] = [&value, &average, &square].map(|v| wide(v));
+        let rest = |beta: f32| 1.0 - f64::from(beta).powf(update as f64);
+        for i in 0..len {
+            let g = 0.7 * f64::from(grad[i]);
+            averages[i] = 0.9 * averages[i] + 0.1 * g;
+            squares[i] = 0.99 * squares[i] + 0.01 * g * g;
+            values[i] -= 0.3 * weight_decay(i, len, 0.1) * values[i];
+            values[i] -= 0.3 * averages[i] / rest(0.9) / ((squares[i] / rest(0.99)).sqrt() + 1e-3);
+        }
+        for isa in Isa::available() {
+            let [mut value, mut average, mut square] = [&value, &average, &square].map(Vec::clone);
+            let decaying = decaying(len);
+            with_isa(isa, || adamw(&settings, &mut value, &mut average, &mut square, &grad, &decaying))
+                .unwrap();
+            close(&format!("{isa:?} value"), &value, &values, 2e-5);
+            close(&format!("{isa:?} average"), &average, &averages, 1e-6);
             close(&format!("{isa:?} square"), &square, &squares, 1e-6);
         }
     }

@@ -27,6 +27,7 @@
 //! ```
 
 mod device;
+mod drops;
 mod elastic;
 mod error;
 mod init;
@@ -40,6 +41,7 @@ mod supernet;
 
 pub use burn::tensor::Device;
 pub use device::{DeviceError, device, device_names, device_usage};
+pub use drops::Drops;
 pub use error::NnError;
 pub use layer::{Layer, LayerParams, ParamKind, Slot, norms, slots};
 pub use ops::Norm;

@@ -3,7 +3,7 @@ use creamery_space::{Architecture, LayerSpec, Space};
 
 use crate::ops::{self, Norm};
 use crate::state::{self, NamedTensor};
-use crate::{Layer, NnError};
+use crate::{Drops, Layer, NnError};
 
 /// One network that runs: the layers of an architecture, in order.
 ///
@@ -111,31 +111,31 @@ impl Subnet {
 
     /// Runs images `[n, height, width, channels]`.
     pub fn forward(&self, images: Tensor<4>, norm: Norm) -> Output {
-        self.forward_dropout(images, norm, None)
+        self.forward_dropping(images, norm, Drops::default())
     }
 
-    /// Runs images with dropout in front of the classifier: `mask` is `[n, head]`, 0 where a feature is
-    /// dropped and `1 / (1 - rate)` where it is kept.
-    pub fn forward_dropout(
-        &self,
-        images: Tensor<4>,
-        norm: Norm,
-        mask: Option<Tensor<2>>,
-    ) -> Output {
+    /// Runs images, parts of the network left out as `drops` says.
+    pub fn forward_dropping(&self, images: Tensor<4>, norm: Norm, drops: Drops) -> Output {
         let [trunk @ .., head, classifier] = &self.layers[..] else {
             unreachable!("every network ends with a head and a classifier")
         };
         let mut x = images;
         let mut stats = Vec::new();
-        for layer in trunk {
+        for (at, layer) in trunk.iter().enumerate() {
             let running = layer.running.as_ref();
+            let branch = drops.branches.get(at).and_then(Option::as_ref);
+            let past = branch.map(|_| x.clone());
             let (y, seen) = ops::feature_map(&layer.spec, x, &layer.params, running, norm);
-            x = y;
+            x = match branch.zip(past) {
+                // y is the sum of what goes past and through: only the latter is scaled.
+                Some((factor, past)) => past.clone() + (y - past) * factor.clone(),
+                None => y,
+            };
             stats.push(seen);
         }
         let last_map = x.clone();
         let mut features = ops::head(x, &head.params);
-        if let Some(mask) = mask {
+        if let Some(mask) = drops.features {
             features = features * mask;
         }
         let logits = ops::linear(features, &classifier.params);

@@ -4,7 +4,7 @@
 use burn::tensor::{Tensor, TensorData};
 use creamery_fixtures::{on_each_device, relative, values};
 use creamery_nn::Device;
-use creamery_nn::ops::{self, Rmsprop, Sgd, composed};
+use creamery_nn::ops::{self, Adamw, Rmsprop, Sgd, composed};
 use rand::RngExt;
 
 const LEN: usize = 70_001;
@@ -63,8 +63,8 @@ fn check_updates(device: &Device) {
     ops::rmsprop(&settings, &mut v, &mut m, &mut s, own("grad"), &decaying);
     let expected = composed::rmsprop(
         value.clone(),
-        momentum,
-        square,
+        momentum.clone(),
+        square.clone(),
         grad.clone(),
         &settings,
         &decaying,
@@ -72,6 +72,29 @@ fn check_updates(device: &Device) {
     close("rmsprop value", v, expected.0);
     close("rmsprop momentum", m, expected.1);
     close("rmsprop square", s, expected.2);
+
+    let settings = Adamw {
+        lr: 0.3,
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-3,
+        weight_decay: 0.1,
+        scale: 0.7,
+        update: 3,
+    };
+    let (mut v, mut m, mut s) = (own("value"), own("momentum"), own("square"));
+    ops::adamw(&settings, &mut v, &mut m, &mut s, own("grad"), &decaying);
+    let expected = composed::adamw(
+        value.clone(),
+        momentum,
+        square,
+        grad.clone(),
+        &settings,
+        &decaying,
+    );
+    close("adamw value", v, expected.0);
+    close("adamw average", m, expected.1);
+    close("adamw square", s, expected.2);
 
     let mut blended = own("value");
     ops::blend(0.9, &mut blended, -0.3, &own("grad"));

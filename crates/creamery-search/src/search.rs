@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use creamery_data::Batch;
 use creamery_space::Space;
-use creamery_train::engine::{self, Ended, Position, StepReport, Task};
-use creamery_train::event::{Accuracy, Events};
+use creamery_train::engine::{self, Ended, Position, StepReport, Task, Validation};
+use creamery_train::event::Events;
 use creamery_train::{Checkpoint, Outcome, RunData, RunFolder, TrainError};
 
 use crate::config::SearchConfig;
@@ -95,14 +95,10 @@ impl Task for SearchTask<'_> {
         self.strategy.step(at, batch, &mut self.trainer, events)
     }
 
-    fn end_epoch(
-        &mut self,
-        at: Position,
-        events: &mut Events,
-    ) -> Result<Option<Accuracy>, TrainError> {
+    fn end_epoch(&mut self, at: Position, events: &mut Events) -> Result<Validation, TrainError> {
         self.strategy.end_epoch(at, &self.trainer, events)?;
         self.run.write_json("board.json", &self.strategy.board())?;
-        Ok(None)
+        Ok(Validation::default())
     }
 
     fn save(&self, checkpoint: &mut Checkpoint) {

@@ -3,7 +3,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use creamery_data::Batch;
-use creamery_nn::{Gathered, Norm, Output, Subnet, SuperNet, Tracked, loss};
+use creamery_nn::{Drops, Gathered, Norm, Output, Subnet, SuperNet, Tracked, loss};
 use creamery_space::{Architecture, Cost};
 use creamery_train::optim::{Optimizer, Update};
 use creamery_train::{Checkpoint, Schedule, TrainError, TrainSettings, finite, images};
@@ -91,11 +91,15 @@ impl Trainer {
     }
 
     /// Runs a path forward with gradients, to the loss against the targets. `mask` is that of
-    /// [`Subnet::forward_dropout`].
+    /// dropout, [`Drops::features`].
     pub fn forward(&self, path: &Subnet, examples: Examples, mask: Option<Tensor<2>>) -> Pass {
         let tracked = path.tracked();
         let net = tracked.net();
-        let output = net.forward_dropout(examples.images, Norm::Batch, mask);
+        let drops = Drops {
+            features: mask,
+            ..Drops::default()
+        };
+        let output = net.forward_dropping(examples.images, Norm::Batch, drops);
         let loss = loss::cross_entropy(output.logits.clone(), examples.targets);
         Pass {
             tracked,

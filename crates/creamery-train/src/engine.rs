@@ -37,11 +37,12 @@ pub trait Task {
     ///
     /// # Errors
     /// If it fails; the state is then not used again.
-    fn end_epoch(
-        &mut self,
-        at: Position,
-        events: &mut Events,
-    ) -> Result<Option<Accuracy>, TrainError>;
+    fn end_epoch(&mut self, at: Position, events: &mut Events) -> Result<Validation, TrainError>;
+
+    /// Whether there is nothing more to gain, so that no further epoch begins.
+    fn is_done(&self) -> bool {
+        false
+    }
 
     /// Adds all state to a checkpoint.
     fn save(&self, checkpoint: &mut Checkpoint);
@@ -51,6 +52,15 @@ pub trait Task {
     /// # Errors
     /// If the checkpoint lacks a part or holds one of another form.
     fn load(&mut self, checkpoint: &mut Checkpoint) -> Result<(), TrainError>;
+}
+
+/// Accuracy on held-out images at the end of an epoch, where the task measures it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Validation {
+    /// Of the network that would be handed out.
+    pub accuracy: Option<Accuracy>,
+    /// Of the weights as they are trained, where others are handed out.
+    pub raw: Option<Accuracy>,
 }
 
 /// Where in a training a step is.
@@ -291,10 +301,12 @@ impl<'a> Engine<'a> {
     }
 
     fn work(&mut self, stop: &AtomicBool) -> Result<Ended, TrainError> {
-        while self.progress.at.epoch < self.plan.epochs || self.progress.epoch_pending {
+        loop {
             if self.progress.epoch_pending {
                 self.end_epoch()?;
-                continue;
+            }
+            if self.progress.at.epoch >= self.plan.epochs || self.task.is_done() {
+                break;
             }
             let at = self.progress.at;
             let mut loader = Loader::train(
@@ -361,7 +373,7 @@ impl<'a> Engine<'a> {
 
     fn end_epoch(&mut self) -> Result<(), TrainError> {
         let at = self.progress.at;
-        let validation = self.task.end_epoch(at, self.events)?;
+        let Validation { accuracy, raw } = self.task.end_epoch(at, self.events)?;
         self.tick();
         let steps = self.plan.steps_per_epoch();
         let images = steps * self.plan.batch as u64;
@@ -371,7 +383,8 @@ impl<'a> Engine<'a> {
             loss: self.progress.loss / steps as f64,
             top1: percent(self.progress.correct, images as usize),
             images_per_second: rate(images, seconds),
-            validation,
+            validation: accuracy,
+            raw,
         })?;
         self.progress.loss = 0.0;
         self.progress.correct = 0;

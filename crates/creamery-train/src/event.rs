@@ -106,8 +106,11 @@ pub enum Event {
         /// Training images per second, everything included.
         images_per_second: f64,
         /// Accuracy on held-out images, where the task measures it.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<Accuracy>,
+        /// That of the weights as they are trained, where a moving average of them is handed out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raw: Option<Accuracy>,
     },
     /// A selector evaluated a path of the trained supernet.
     Evaluated {

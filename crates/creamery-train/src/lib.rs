@@ -26,7 +26,7 @@
 //! // let set = RunData::open(&config.data)?;
 //! // let data = RunData::prepare(set, &config.data, 28, config.seed)?;
 //! let run = RunFolder::create(&folder.join("run"), &toml::to_string(&config)?)?;
-//! let candidate = Candidate { space: &space, architecture: &architecture, inherited: None };
+//! let candidate = Candidate { space: &space, architecture: &architecture, inherited: None, teacher: None };
 //! let stop = AtomicBool::new(false);
 //! match retrain(&config, &candidate, &data, &run, &mut Default::default(), &stop)? {
 //!     Outcome::Done(result) => println!("{:.1}% top-1", result.top1),
@@ -37,6 +37,7 @@
 
 pub mod checkpoint;
 mod config;
+mod confusion;
 mod data;
 mod dropout;
 pub mod engine;
@@ -46,6 +47,7 @@ pub mod event;
 mod init;
 mod model;
 pub mod optim;
+mod recipe;
 mod retrain;
 mod run;
 mod schedule;
@@ -53,13 +55,18 @@ mod settings;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Identity};
 pub use config::{ConfigError, Layers, merge, nearest};
+pub use confusion::{ClassAccuracy, Confusion};
 pub use data::RunData;
 pub use dropout::dropout_mask;
 pub use error::TrainError;
 pub use eval::{Tally, evaluate, evaluate_each, images};
 pub use init::{Init, start_from};
 pub use model::{Model, ModelInput};
-pub use retrain::{Candidate, Outcome, RetrainConfig, RetrainResult, finite, retrain};
+pub use recipe::{RECIPES, Recipe};
+pub use retrain::{
+    BestEpoch, Candidate, Distillation, Keep, Outcome, RetrainConfig, RetrainResult, finite,
+    retrain,
+};
 pub use run::{MetricsFile, RunError, RunFolder, write_atomically};
-pub use schedule::{Decay, Schedule};
+pub use schedule::{Decay, Schedule, Stairs};
 pub use settings::{DataSettings, TrainSettings};

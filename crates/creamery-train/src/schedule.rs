@@ -12,14 +12,28 @@ pub enum Decay {
     Linear,
     /// Along half a cosine to 0 after the last step (Loshchilov and Hutter 2017).
     Cosine,
+    /// In stairs, each a share of the one before, as EfficientNet has it: see [`Stairs`].
+    Step,
+}
+
+/// The stairs of [`Decay::Step`]: after every `steps` steps, counted from the first of the training, the rate is
+/// multiplied by `factor`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stairs {
+    /// What the rate is multiplied by.
+    pub factor: f64,
+    /// Steps on one stair, which need not be whole.
+    pub steps: f64,
 }
 
 /// The learning rate of every step of a training.
 ///
 /// ```
-/// use creamery_train::{Decay, Schedule};
+/// use creamery_train::{Decay, Schedule, Stairs};
 ///
-/// let schedule = Schedule { base: 0.1, decay: Decay::Linear, warmup_from: 0.0, warmup: 10, steps: 110 };
+/// let stairs = Stairs { factor: 0.97, steps: 24.0 };
+/// let schedule =
+///     Schedule { base: 0.1, decay: Decay::Linear, stairs, warmup_from: 0.0, warmup: 10, steps: 110 };
 /// assert_eq!(schedule.lr(0), 0.0);
 /// assert_eq!(schedule.lr(10), 0.1);
 /// assert_eq!(schedule.lr(60), 0.05);
@@ -30,6 +44,8 @@ pub struct Schedule {
     pub base: f64,
     /// How the rate falls after warm-up.
     pub decay: Decay,
+    /// The stairs of [`Decay::Step`].
+    pub stairs: Stairs,
     /// The rate of the first warm-up step.
     pub warmup_from: f64,
     /// Steps of warm-up, in a straight line from `warmup_from` to `base`.
@@ -51,6 +67,10 @@ impl Schedule {
             Decay::Constant => self.base,
             Decay::Linear => self.base * (1.0 - part),
             Decay::Cosine => self.base * 0.5 * (1.0 + (std::f64::consts::PI * part).cos()),
+            Decay::Step => {
+                let fallen = (step as f64 / self.stairs.steps).floor();
+                self.base * self.stairs.factor.powf(fallen)
+            }
         }
     }
 }
@@ -59,13 +79,33 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    const STAIRS: Stairs = Stairs {
+        factor: 0.5,
+        steps: 2.5,
+    };
+
+    #[test]
+    fn stairs_fall_at_their_edges_and_nowhere_else() {
+        let schedule = Schedule {
+            base: 0.8,
+            decay: Decay::Step,
+            stairs: STAIRS,
+            warmup_from: 0.0,
+            warmup: 1,
+            steps: 9,
+        };
+        let rates: Vec<f64> = (0..9).map(|step| schedule.lr(step)).collect();
+        assert_eq!(rates, [0.0, 0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1]);
+    }
+
     /// The authors' linear schedule is right only for a base rate of 1.
     #[test]
     fn the_shape_does_not_depend_on_the_base_rate() {
-        for decay in [Decay::Constant, Decay::Linear, Decay::Cosine] {
+        for decay in [Decay::Constant, Decay::Linear, Decay::Cosine, Decay::Step] {
             let schedule = |base| Schedule {
                 base,
                 decay,
+                stairs: STAIRS,
                 warmup_from: 0.0,
                 warmup: 3,
                 steps: 20,
@@ -83,6 +123,7 @@ mod tests {
             let schedule = Schedule {
                 base: 1.0,
                 decay,
+                stairs: STAIRS,
                 warmup_from: 1e-6,
                 warmup: 0,
                 steps: 100,

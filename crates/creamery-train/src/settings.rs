@@ -6,7 +6,7 @@ use creamery_data::{AugmentError, AutoAugment};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::{OptimizerKind, OptimizerSettings};
-use crate::{ConfigError, Decay, Schedule};
+use crate::{ConfigError, Decay, Schedule, Stairs};
 
 /// Which images, and what is done with them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,21 +104,29 @@ pub struct TrainSettings {
     pub epochs: u64,
     /// Images per step.
     pub batch: usize,
-    /// Update rule: `sgd` or `rmsprop` (TensorFlow's).
+    /// Update rule: `sgd`, `rmsprop` (TensorFlow's) or `adamw`.
     pub optimizer: OptimizerKind,
     /// Learning rate after warm-up, for the batch as it is.
     pub lr: f64,
-    /// How the rate falls: `constant`, `linear`, `cosine`.
+    /// How the rate falls: `constant`, `linear`, `cosine`, `step`.
     pub decay: Decay,
+    /// With `step`: what the rate is multiplied by at each step down, in (0, 1].
+    pub decay_factor: f64,
+    /// With `step`: epochs between two steps down.
+    pub decay_epochs: f64,
     /// Epochs of linear warm-up of the rate.
     pub lr_warmup_epochs: f64,
     /// The rate at the first step of warm-up.
     pub lr_warmup_from: f64,
-    /// Momentum.
+    /// Momentum; AdamW's decay of the average gradient.
     pub momentum: f64,
     /// Nesterov's look-ahead (SGD only).
     pub nesterov: bool,
-    /// L2 penalty on weights, not on biases and norms.
+    /// Decay of the squared average, in [0, 1); the optimizer's own if not given: 0.9 for RMSprop, 0.999 for AdamW.
+    pub alpha: Option<f64>,
+    /// Added to the squared average or its root; the optimizer's own if not given: 1e-3 for RMSprop, 1e-8 for AdamW.
+    pub epsilon: Option<f64>,
+    /// On weights, not on biases and norms: an L2 penalty, decoupled from the gradient in AdamW.
     pub weight_decay: f64,
     /// Largest global norm of the gradient, 0 for no clipping.
     pub clip_norm: f64,
@@ -138,10 +146,14 @@ impl Default for TrainSettings {
             optimizer: OptimizerKind::Sgd,
             lr: 0.1,
             decay: Decay::Linear,
+            decay_factor: 0.97,
+            decay_epochs: 2.4,
             lr_warmup_epochs: 0.0,
             lr_warmup_from: 1e-6,
             momentum: 0.9,
             nesterov: true,
+            alpha: None,
+            epsilon: None,
             weight_decay: 1e-4,
             clip_norm: 5.0,
             label_smoothing: 0.1,
@@ -169,6 +181,30 @@ impl TrainSettings {
                 "at least 2, for batch norm",
             ),
             ("lr", self.lr, positive(self.lr), "above 0"),
+            (
+                "decay_factor",
+                self.decay_factor,
+                self.decay_factor > 0.0 && self.decay_factor <= 1.0,
+                "above 0 and up to 1",
+            ),
+            (
+                "decay_epochs",
+                self.decay_epochs,
+                positive(self.decay_epochs),
+                "above 0",
+            ),
+            (
+                "alpha",
+                self.alpha.unwrap_or(0.0),
+                self.alpha.is_none_or(part),
+                "in [0, 1)",
+            ),
+            (
+                "epsilon",
+                self.epsilon.unwrap_or(1.0),
+                self.epsilon.is_none_or(positive),
+                "above 0",
+            ),
             (
                 "lr_warmup_epochs",
                 self.lr_warmup_epochs,
@@ -228,6 +264,10 @@ impl TrainSettings {
         Schedule {
             base: self.lr,
             decay: self.decay,
+            stairs: Stairs {
+                factor: self.decay_factor,
+                steps: self.decay_epochs * steps_per_epoch as f64,
+            },
             warmup_from: self.lr_warmup_from,
             warmup: (self.lr_warmup_epochs * steps_per_epoch as f64).round() as u64,
             steps: self.epochs * steps_per_epoch,
@@ -236,11 +276,17 @@ impl TrainSettings {
 
     /// The optimizer's constants.
     pub fn optimizer(&self) -> OptimizerSettings {
+        let usual = match self.optimizer {
+            OptimizerKind::Sgd => OptimizerSettings::sgd(self.weight_decay),
+            OptimizerKind::Rmsprop => OptimizerSettings::rmsprop(self.weight_decay),
+            OptimizerKind::Adamw => OptimizerSettings::adamw(self.weight_decay),
+        };
         OptimizerSettings {
-            kind: self.optimizer,
             momentum: self.momentum,
             nesterov: self.nesterov,
-            ..OptimizerSettings::sgd(self.weight_decay)
+            alpha: self.alpha.unwrap_or(usual.alpha),
+            epsilon: self.epsilon.unwrap_or(usual.epsilon),
+            ..usual
         }
     }
 

@@ -67,6 +67,8 @@ fn check_optimizers(device: &Device) {
         "rmsprop_tf_exaggerated",
         "sgd_nesterov",
         "sgd_nesterov_exaggerated",
+        "adamw",
+        "adamw_exaggerated",
     ] {
         let data = &cases[case];
         let setting = |key: &str| data["settings"][key].as_f64();
@@ -81,6 +83,15 @@ fn check_optimizers(device: &Device) {
                 alpha: setting("alpha").unwrap(),
                 epsilon: setting("eps").unwrap(),
                 weight_decay: setting("weight_decay").unwrap(),
+            }
+        } else if case.starts_with("adamw") {
+            let betas: [f64; 2] =
+                serde_json::from_value(data["settings"]["betas"].clone()).unwrap();
+            OptimizerSettings {
+                momentum: betas[0],
+                alpha: betas[1],
+                epsilon: setting("eps").unwrap(),
+                ..OptimizerSettings::adamw(setting("weight_decay").unwrap())
             }
         } else {
             OptimizerSettings {
@@ -107,7 +118,7 @@ fn check_optimizers(device: &Device) {
             let error = relative(&values(value.clone()), &list(&data["values"][step]));
             assert!(error < 1e-5, "{case}, step {step}: {error}");
             // Half-way through, the state goes through a checkpoint's form.
-            if step == 4 {
+            if step == 9 {
                 let state = optimizer.state();
                 optimizer = Optimizer::new(settings.clone());
                 optimizer.load(state, device).unwrap();

@@ -118,6 +118,7 @@ impl Observer for Progress {
                 top1,
                 images_per_second,
                 validation,
+                raw,
             } => {
                 let end = EpochEnd {
                     epoch,
@@ -125,6 +126,7 @@ impl Observer for Progress {
                     top1,
                     images_per_second,
                     validation,
+                    raw,
                 };
                 let line = self.standing.epoch_line(&end, self.elapsed());
                 self.line(&line);
@@ -210,6 +212,7 @@ mod tests {
                     top1: 12.5,
                     images_per_second: 100.0,
                     validation: None,
+                    raw: None,
                 });
             }
         }

@@ -143,6 +143,9 @@ impl Standing {
         if let Some(accuracy) = epoch.validation {
             parts.push(format!("validation {:.1}%", accuracy.top1));
         }
+        if let Some(accuracy) = epoch.raw {
+            parts.push(format!("raw {:.1}%", accuracy.top1));
+        }
         parts.push(rate(epoch.images_per_second));
         parts.extend(self.best());
         parts.extend(self.left(elapsed));
@@ -176,6 +179,8 @@ pub(crate) struct EpochEnd {
     pub top1: f64,
     pub images_per_second: f64,
     pub validation: Option<Accuracy>,
+    /// Of the weights as they are trained.
+    pub raw: Option<Accuracy>,
 }
 
 fn rate(images_per_second: f64) -> String {
@@ -374,6 +379,7 @@ mod tests {
                 loss: 0.4,
                 images: 100,
             }),
+            raw: None,
         };
         let standing = after(&[started(0), step(19, 0.5)]);
         assert_eq!(

@@ -218,10 +218,12 @@ impl<'a> Cells<'a> {
             // No file is let into a table.
             Init::Scratch | Init::File(_) => None,
         };
+        let teacher = retrain::teacher(config, None)?;
         let candidate = Candidate {
             space: &network.space,
             architecture: &network.architecture,
             inherited: inherited.as_ref(),
+            teacher: teacher.as_ref(),
         };
         let (outcome, _) = retrain::retrain_in(start, config, &candidate, &data, self.global)?;
         Ok(done(outcome))

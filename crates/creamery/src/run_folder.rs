@@ -36,10 +36,16 @@ const FIXED: [&str; 11] = [
     "data.validation",
 ];
 
+/// The weights that a retraining starts from.
+pub(crate) const INHERITED: &str = "inherited.safetensors";
+/// The network that teaches a retraining.
+pub(crate) const TEACHER: &str = "teacher.safetensors";
+
 /// Files that a command writes before the first step, in the order of taking them back.
-const BEGUN: [&str; 7] = [
+const BEGUN: [&str; 8] = [
     "metrics.jsonl",
-    "inherited.safetensors",
+    TEACHER,
+    INHERITED,
     "architecture.json",
     LATENCY_TABLE,
     "space.toml",

@@ -8,7 +8,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use creamery_space::{Activation, LayerSpec};
 
-use super::{NORM_EPSILON, Norm, Rmsprop, Sgd};
+use super::{Adamw, NORM_EPSILON, Norm, Rmsprop, Sgd};
 use crate::slots;
 
 /// See [`super::feature_map`].
@@ -148,6 +148,29 @@ pub fn rmsprop(
     let scaled = grad / (square.clone() + settings.epsilon).sqrt();
     let momentum = momentum * settings.momentum + scaled * settings.lr;
     (value - momentum.clone(), momentum, square)
+}
+
+/// See [`super::adamw`]. Gives value, average and squared average.
+pub fn adamw(
+    value: Tensor<1>,
+    average: Tensor<1>,
+    square: Tensor<1>,
+    grad: Tensor<1>,
+    settings: &Adamw,
+    decaying: &[Range<usize>],
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let grad = grad * settings.scale;
+    let value = decayed(
+        value.clone(),
+        &value,
+        decaying,
+        -settings.lr * settings.weight_decay,
+    );
+    let average = average.clone() + (grad.clone() - average) * (1.0 - settings.beta1);
+    let square = square.clone() + (grad.square() - square) * (1.0 - settings.beta2);
+    let (step, root) = settings.corrected();
+    let change = average.clone() / (square.clone().sqrt() * root + settings.epsilon);
+    (value - change * step, average, square)
 }
 
 /// `grad + weight_decay value` in the ranges of `decaying`, `grad` elsewhere.

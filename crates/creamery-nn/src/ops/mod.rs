@@ -6,7 +6,7 @@
 //! Burn's operations for every device and is the reference; on the CPU, blocks from
 //! `creamery-kernels` stand in for it.
 //!
-//! [`sgd`], [`rmsprop`], [`blend`] and [`dot`] work on the flat parameters of whole layers, in place where
+//! [`sgd`], [`rmsprop`], [`adamw`], [`blend`] and [`dot`] work on the flat parameters of whole layers, in place where
 //! nobody else holds them.
 
 pub mod composed;
@@ -16,8 +16,8 @@ mod update;
 use burn::tensor::Tensor;
 use creamery_space::LayerSpec;
 
-pub use creamery_kernels::update::{Rmsprop, Sgd};
-pub use update::{blend, dot, rmsprop, sgd};
+pub use creamery_kernels::update::{Adamw, Rmsprop, Sgd};
+pub use update::{adamw, blend, dot, rmsprop, sgd};
 
 /// Added to the variance inside the root of every batch norm.
 pub const NORM_EPSILON: f64 = 1e-5;

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use creamery_kernels::update::{Rmsprop, Sgd};
+use creamery_kernels::update::{Adamw, Rmsprop, Sgd};
 
 use super::{composed, fused};
 
@@ -79,5 +79,22 @@ pub fn rmsprop(
         fused::rmsprop(old, buffer, average, grad, *settings, decaying.to_vec())
     } else {
         composed::rmsprop(old, buffer, average, grad, settings, decaying)
+    };
+}
+
+/// Updates a layer's parameters by [`creamery_kernels::update::adamw`].
+pub fn adamw(
+    settings: &Adamw,
+    value: &mut Tensor<1>,
+    average: &mut Tensor<1>,
+    square: &mut Tensor<1>,
+    grad: Tensor<1>,
+    decaying: &[Range<usize>],
+) {
+    let [old, mean, squares] = [&mut *value, average, square].map(|place| take(place, &grad));
+    (*value, *average, *square) = if on_cpu(&grad) {
+        fused::adamw(old, mean, squares, grad, *settings, decaying.to_vec())
+    } else {
+        composed::adamw(old, mean, squares, grad, settings, decaying)
     };
 }

@@ -12,6 +12,8 @@ pub enum OptimizerKind {
     Sgd,
     /// RMSprop as TensorFlow has it.
     Rmsprop,
+    /// Adam with decoupled weight decay.
+    Adamw,
 }
 
 /// An optimizer's constants.
@@ -19,15 +21,16 @@ pub enum OptimizerKind {
 pub struct OptimizerSettings {
     /// Which update rule.
     pub kind: OptimizerKind,
-    /// Momentum.
+    /// Momentum; AdamW's decay of the average gradient.
     pub momentum: f64,
     /// Nesterov's look-ahead (SGD only).
     pub nesterov: bool,
-    /// Decay of the squared average (RMSprop only).
+    /// Decay of the squared average (not SGD).
     pub alpha: f64,
-    /// Added to the squared average inside the root (RMSprop only).
+    /// Added to the squared average, inside the root (RMSprop) or to the root (AdamW).
     pub epsilon: f64,
-    /// L2 penalty added to the gradient, on weights but not on biases and norms.
+    /// On weights but not on biases and norms: an L2 penalty added to the gradient, or (AdamW) the share that goes
+    /// with every update, times the learning rate.
     pub weight_decay: f64,
 }
 
@@ -51,6 +54,16 @@ impl OptimizerSettings {
             ..Self::sgd(weight_decay)
         }
     }
+
+    /// AdamW with decays of 0.9 and 0.999 and epsilon 1e-8, as PyTorch has it by default.
+    pub fn adamw(weight_decay: f64) -> Self {
+        Self {
+            kind: OptimizerKind::Adamw,
+            alpha: 0.999,
+            epsilon: 1e-8,
+            ..Self::sgd(weight_decay)
+        }
+    }
 }
 
 /// An optimizer with its state, one entry per layer that it has updated.
@@ -58,7 +71,7 @@ impl OptimizerSettings {
 /// State is kept by the layer's name, so one optimizer serves a supernet whose steps touch different
 /// paths: a layer that is not on a step's path keeps its momentum untouched.
 ///
-/// The rules are [`ops::sgd`] and [`ops::rmsprop`]. RMSprop differs from PyTorch's in three ways (as timm's
+/// The rules are [`ops::sgd`], [`ops::rmsprop`] and [`ops::adamw`]. RMSprop differs from PyTorch's in three ways (as timm's
 /// `RMSpropTF`): epsilon stands inside the root, the squared average starts at 1, and the learning rate goes
 /// into the momentum.
 #[derive(Clone, Debug)]
@@ -70,8 +83,10 @@ pub struct Optimizer {
 #[derive(Clone, Debug)]
 struct State {
     momentum: Tensor<1>,
-    /// RMSprop only.
+    /// Not SGD.
     square: Option<Tensor<1>>,
+    /// Updates so far (AdamW only).
+    updates: u64,
 }
 
 impl Optimizer {
@@ -98,6 +113,7 @@ impl Optimizer {
         let fresh = || State {
             momentum: grad.zeros_like(),
             square: None,
+            updates: 0,
         };
         let name = layer.name.to_owned();
         let state = self.state.entry(name).or_insert_with(fresh);
@@ -116,6 +132,20 @@ impl Optimizer {
                     scale,
                 };
                 ops::rmsprop(&settings, layer.value, buffer, square, grad, layer.decaying);
+            }
+            OptimizerKind::Adamw => {
+                let square = state.square.get_or_insert_with(|| grad.zeros_like());
+                state.updates += 1;
+                let settings = ops::Adamw {
+                    lr,
+                    beta1: momentum,
+                    beta2: alpha as f32,
+                    epsilon: epsilon as f32,
+                    weight_decay,
+                    scale,
+                    update: state.updates,
+                };
+                ops::adamw(&settings, layer.value, buffer, square, grad, layer.decaying);
             }
             OptimizerKind::Sgd => {
                 let settings = ops::Sgd {
@@ -138,10 +168,18 @@ impl Optimizer {
         }
     }
 
-    /// The state by name, for a checkpoint: `NAME/momentum` and, for RMSprop, `NAME/square`.
+    /// The state by name, for a checkpoint: `NAME/momentum`, `NAME/square` unless it is SGD, and for AdamW
+    /// `NAME/updates`.
     pub fn state(&self) -> Vec<NamedTensor> {
         let mut tensors = Vec::new();
         for (name, state) in &self.state {
+            if self.settings.kind == OptimizerKind::Adamw {
+                tensors.push(NamedTensor {
+                    name: format!("{name}/updates"),
+                    shape: vec![2],
+                    values: halves(state.updates).to_vec(),
+                });
+            }
             let mut push = |part: &str, tensor: &Tensor<1>| {
                 let values: Vec<f32> = tensor
                     .clone()
@@ -187,11 +225,24 @@ impl Optimizer {
             let momentum = parts
                 .remove(&format!("{name}/momentum"))
                 .expect("the name was read from this map");
-            let square = parts.remove(&format!("{name}/square"));
-            if self.settings.kind == OptimizerKind::Rmsprop && square.is_none() {
-                return Err(StateError::Missing(format!("{name}/square")));
-            }
-            state.insert(name, State { momentum, square });
+            let mut part = |part: &str, needed: bool| {
+                let key = format!("{name}/{part}");
+                match parts.remove(&key) {
+                    None if needed => Err(StateError::Missing(key)),
+                    part => Ok(part),
+                }
+            };
+            let square = part("square", self.settings.kind != OptimizerKind::Sgd)?;
+            let updates = part("updates", self.settings.kind == OptimizerKind::Adamw)?;
+            let updates = updates.map_or(0, whole);
+            state.insert(
+                name,
+                State {
+                    momentum,
+                    square,
+                    updates,
+                },
+            );
         }
         if let Some(first) = parts.keys().next() {
             return Err(StateError::Extra {
@@ -202,4 +253,15 @@ impl Optimizer {
         self.state = state;
         Ok(())
     }
+}
+
+/// A count in two parts that single precision holds exactly, up to 2^48.
+fn halves(count: u64) -> [f32; 2] {
+    [(count >> 24) as f32, (count & 0xff_ffff) as f32]
+}
+
+/// What [`halves`] parted.
+fn whole(halves: Tensor<1>) -> u64 {
+    let halves: Vec<f32> = halves.into_data().try_into_vec().unwrap_or_default();
+    (halves.iter()).fold(0, |count, half| (count << 24) + *half as u64)
 }

@@ -1,5 +1,5 @@
 use burn::tensor::Tensor;
-use creamery_nn::Layer;
+use creamery_nn::{Layer, ops};
 
 use super::{Optimizer, clip_factor, global_norm};
 use crate::{TrainError, TrainSettings, finite};
@@ -18,6 +18,16 @@ pub struct Update {
 }
 
 impl Update {
+    /// Adds what another part of the step's batch yields.
+    pub fn join(&mut self, gradients: Vec<Tensor<1>>, stats: Vec<Vec<Tensor<1>>>) {
+        for (sum, gradient) in self.gradients.iter_mut().zip(gradients) {
+            ops::blend(1.0, sum, 1.0, &gradient);
+        }
+        for (seen, more) in self.stats.iter_mut().zip(stats) {
+            seen.extend(more);
+        }
+    }
+
     /// Updates layers and their running statistics, and returns the gradient's global norm before clipping.
     ///
     /// Layers whose tensors nobody else holds are changed in place.

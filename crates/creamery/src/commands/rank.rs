@@ -287,10 +287,12 @@ impl<'a> Part<'a> {
             Left::Nothing(result) => return Ok(Some(result)),
             Left::Run(start) => start,
         };
+        let teacher = retrain::teacher(self.config, None)?;
         let candidate = Candidate {
             space: &self.trained.space,
             architecture: path,
             inherited: None,
+            teacher: teacher.as_ref(),
         };
         let (outcome, _) =
             retrain::retrain_in(start, self.config, &candidate, &self.data, self.global)?;

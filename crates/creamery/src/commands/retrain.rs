@@ -6,10 +6,11 @@ use creamery_data::DataSet;
 use creamery_space::Architecture;
 use creamery_train::event::Events;
 use creamery_train::{
-    Candidate, DataSettings, Init, Model, Outcome, RetrainConfig, RetrainResult, RunData, retrain,
+    Candidate, DataSettings, Init, Model, Outcome, RECIPES, Recipe, RetrainConfig, RetrainResult,
+    RunData, merge, retrain,
 };
 use creamery_view::Progress;
-use toml::Value;
+use toml::{Table, Value};
 
 use crate::answer::Answer;
 use crate::arch::{self, ArchOptions, Found, Origin};
@@ -21,8 +22,11 @@ use crate::model_file::{self, RunSettings};
 use crate::overview::{Overview, exact};
 use crate::recorded::Task;
 use crate::run_args::RunArgs;
-use crate::run_folder::{self, Previous, Start};
+use crate::run_folder::{self, INHERITED, Previous, Start, TEACHER};
 use crate::shell::quoted;
+
+/// What `--init` takes, for its errors.
+const INIT: &str = "--init takes scratch, inherit or a model";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,8 +34,10 @@ Examples:
       the winner of a search, on the data of the search
   creamery retrain runs/cream-fashion-mini-1/result.json --init inherit --epochs 5 --lr 0.02
       the same from its weights in the supernet
-  creamery retrain cream-114 --data folder:pets --set train.optimizer=rmsprop
-      a published network, on your images
+  creamery retrain runs/cream-fashion-mini-1 --data fashion-mnist --recipe fashion
+      with settings that are known to serve; docs/recipes.md has them all
+  creamery retrain cream-114 --data folder:pets --teacher runs/large --set train.optimizer=adamw
+      a published network, on your images, taught by a network that knows them
   creamery retrain --init imported.safetensors --data folder:pets --lr 0.01
       fine-tunes a network that was imported, or any other model, on your images
   creamery retrain --resume --out runs/retrain-fashion-mini-1
@@ -49,6 +55,8 @@ pub(crate) struct Args {
     of: ArchOptions,
     #[command(flatten)]
     run: RunArgs,
+    #[arg(long, value_name = "NAME", help = recipe_help())]
+    recipe: Option<String>,
     /// Learning rate after warm-up
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
@@ -56,6 +64,16 @@ pub(crate) struct Args {
     /// from, or a model's file or run, whose classifier is replaced if it has another number of classes
     #[arg(long, value_name = "HOW")]
     init: Option<String>,
+    /// A trained model, or its run, that teaches beside the labels; see `distill` in docs/recipes.md
+    #[arg(long, value_name = "MODEL")]
+    teacher: Option<PathBuf>,
+}
+
+fn recipe_help() -> String {
+    format!(
+        "Settings that go together, under those given here: {}",
+        RECIPES.join(", ")
+    )
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
@@ -81,6 +99,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     if let (Some(model), Init::File(_)) = (&inherited, &config.init) {
         note_classes(model, &data.set, global);
     }
+    let begun = previous.as_ref().map(|previous| previous.file(TEACHER));
+    let teacher = teacher(&config, begun)?;
     let start = match previous {
         Some(previous) => Start::GoOn(previous.into()),
         None => Start::New(run_folder::path(&args.run.place, "retrain", &data.set)),
@@ -89,6 +109,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         space: &found.space,
         architecture: &found.architecture,
         inherited: inherited.as_ref(),
+        teacher: teacher.as_ref(),
     };
     let (outcome, folder) = retrain_in(start, &config, &candidate, &data, global)?;
     match outcome {
@@ -113,8 +134,14 @@ pub(crate) fn retrain_in(
     if !place.is_furnished() {
         let run = &place.run;
         run.write_json("architecture.json", candidate.architecture)?;
-        if let Some(model) = candidate.inherited {
-            model.save(&run.file("inherited.safetensors"))?;
+        let models = [
+            (candidate.inherited, INHERITED),
+            (candidate.teacher, TEACHER),
+        ];
+        for (model, name) in models {
+            if let Some(model) = model {
+                model.save(&run.file(name))?;
+            }
         }
         place.furnish(candidate.space)?;
     }
@@ -181,11 +208,22 @@ impl Args {
         let flags = self.run.flags(vec![
             ("train.lr", self.lr.map(Value::Float)),
             ("init", self.init.clone().map(Value::String)),
+            (
+                "distill.teacher",
+                (self.teacher.as_ref()).map(|path| Value::String(path.display().to_string())),
+            ),
         ]);
+        let recipe = match &self.recipe {
+            Some(name) => Recipe::named(name)?.settings,
+            None => Table::new(),
+        };
+        let resolve = |mut defaults| {
+            merge(&mut defaults, recipe.clone());
+            self.run.place.resolve(defaults, flags.clone())
+        };
         if let Some(previous) = previous {
-            return Ok(self.run.place.resolve(previous.config.clone(), flags)?);
+            return Ok(resolve(previous.config.clone())?);
         }
-        let resolve = |defaults| self.run.place.resolve(defaults, flags.clone());
         Ok(match &found.origin {
             Some(origin) => RetrainConfig::after_search(&found.space, &data_of(origin)?, resolve)?,
             None => resolve(RetrainConfig::defaults(&found.space))?,
@@ -200,12 +238,12 @@ impl Args {
         previous: Option<&Previous>,
         data: &RunData,
     ) -> Result<Option<Model>, CommandError> {
-        let begun = previous.map(|previous| previous.file("inherited.safetensors"));
+        let begun = previous.map(|previous| previous.file(INHERITED));
         let weights = match (&config.init, begun, &found.origin) {
             (Init::Inherit, _, Some(origin)) => origin.weights.clone(),
             (Init::Inherit, Some(begun), None) => begun,
             (Init::File(_), Some(begun), _) if begun.is_file() => begun,
-            (Init::File(path), ..) => model_meant(path)?,
+            (Init::File(path), ..) => model_meant(INIT, path)?,
             _ => return Ok(None),
         };
         let model = Model::load(&weights, &creamery_nn::device(&config.device)?)?;
@@ -225,9 +263,25 @@ impl Args {
     }
 }
 
+/// The network that teaches, if one does: `begun`, the copy of a run that was begun, or else the model that is named.
+pub(crate) fn teacher(
+    config: &RetrainConfig,
+    begun: Option<PathBuf>,
+) -> Result<Option<Model>, CommandError> {
+    let Some(named) = &config.distill.teacher else {
+        return Ok(None);
+    };
+    let path = match begun.filter(|path| path.is_file()) {
+        Some(path) => path,
+        None => model_meant("--teacher takes a model", named)?,
+    };
+    let device = creamery_nn::device(&config.device)?;
+    Ok(Some(Model::load(&path, &device)?))
+}
+
 /// The network of a model, without its weights.
 fn of_model(path: &Path) -> Result<Found, CommandError> {
-    let model = Model::load(&model_meant(path)?, &creamery_nn::device("cpu")?)?;
+    let model = Model::load(&model_meant(INIT, path)?, &creamery_nn::device("cpu")?)?;
     Ok(Found {
         architecture: model.net.architecture,
         space: model.space,
@@ -236,12 +290,10 @@ fn of_model(path: &Path) -> Result<Found, CommandError> {
     })
 }
 
-/// The file of the model that `--init` names.
-fn model_meant(init: &Path) -> Result<PathBuf, CommandError> {
-    model_file::find(&init.display().to_string()).map_err(|error| match error {
-        CommandError::Usage(message) => CommandError::Usage(format!(
-            "--init takes scratch, inherit or a model; {message}"
-        )),
+/// The file of the model that a flag names.
+fn model_meant(flag: &str, name: &Path) -> Result<PathBuf, CommandError> {
+    model_file::find(&name.display().to_string()).map_err(|error| match error {
+        CommandError::Usage(message) => CommandError::Usage(format!("{flag}; {message}")),
         other => other,
     })
 }
@@ -287,8 +339,25 @@ fn answer(result: &RetrainResult, found: &Found, folder: &Path) -> Result<Answer
     );
     overview.row("top-1", format!("{:.2}% {test}", result.top1));
     overview.row("top-5", format!("{:.2}%", result.top5));
+    if let Some(raw) = &result.raw {
+        overview.row(
+            "raw weights",
+            format!("top-1 {:.2}%, without the moving average", raw.top1),
+        );
+    }
     if let Some(validation) = &result.validation {
         overview.row("validation", validated(validation));
+    }
+    if let Some(best) = &result.best {
+        overview.row(
+            "best epoch",
+            format!(
+                "{} of {}, validation {:.2}%",
+                best.epoch + 1,
+                result.epochs,
+                best.top1
+            ),
+        );
     }
     overview
         .row("time", time(&result.timing))

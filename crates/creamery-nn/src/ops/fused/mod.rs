@@ -20,7 +20,7 @@ use creamery_space::LayerSpec;
 
 use super::Norm;
 use blocks::{Saved, contiguous, tensor, values};
-pub use updates::{blend, dot, rmsprop, sgd};
+pub use updates::{adamw, blend, dot, rmsprop, sgd};
 
 /// Whether a device is the CPU that the kernels are for.
 pub fn on_cpu(device: &Device) -> bool {

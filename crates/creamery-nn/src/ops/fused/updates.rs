@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
-use creamery_kernels::update::{self, Rmsprop, Sgd};
+use creamery_kernels::update::{self, Adamw, Rmsprop, Sgd};
 
 use super::blocks::{contiguous, tensor, values};
 
@@ -57,6 +57,22 @@ pub fn rmsprop(
     (value, momentum, square)
 }
 
+/// See [`super::super::adamw`].
+pub fn adamw(
+    value: Tensor<1>,
+    average: Tensor<1>,
+    square: Tensor<1>,
+    grad: Tensor<1>,
+    settings: Adamw,
+    decaying: Vec<Range<usize>>,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let [value, average, square, grad] = [value, average, square, grad].map(Tensor::into_dispatch);
+    let (value, average, square) =
+        <Dispatch as Updates>::adamw(value, average, square, grad, settings, decaying);
+    let [value, average, square] = [value, average, square].map(Tensor::from_dispatch);
+    (value, average, square)
+}
+
 /// Updates, outside any gradient graph.
 #[backend_extension(Flex)]
 trait Updates: Backend {
@@ -78,6 +94,15 @@ trait Updates: Backend {
         square: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         settings: Rmsprop,
+        decaying: Vec<Range<usize>>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn adamw(
+        value: FloatTensor<Self>,
+        average: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        settings: Adamw,
         decaying: Vec<Range<usize>>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
@@ -133,6 +158,20 @@ impl Updates for Flex {
         let [to, buffer, average] = [&mut value, &mut momentum, &mut square].map(writable);
         update::rmsprop(&settings, to, buffer, average, values(&grad), &decaying).expect(FITS);
         (value, momentum, square)
+    }
+
+    fn adamw(
+        mut value: FloatTensor<Self>,
+        mut average: FloatTensor<Self>,
+        mut square: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        settings: Adamw,
+        decaying: Vec<Range<usize>>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let grad = contiguous(grad);
+        let [to, mean, squares] = [&mut value, &mut average, &mut square].map(writable);
+        update::adamw(&settings, to, mean, squares, values(&grad), &decaying).expect(FITS);
+        (value, average, square)
     }
 }
 
