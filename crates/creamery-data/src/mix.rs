@@ -169,9 +169,9 @@ mod tests {
             prop_assert!((0.0..=1.0).contains(&share));
             prop_assert_eq!(&after.labels, &before.labels);
             let image = size * size * channels;
-            for i in 0..n {
+            for (i, &label) in partners.iter().enumerate() {
                 let partner = n - 1 - i;
-                prop_assert_eq!(partners[i], before.labels[partner]);
+                prop_assert_eq!(label, before.labels[partner]);
                 let mut own = 0;
                 for j in 0..image {
                     let (a, b) = (before.images[i * image + j], before.images[partner * image + j]);

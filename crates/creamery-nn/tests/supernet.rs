@@ -2,8 +2,8 @@
 
 use burn::tensor::{Distribution, Tensor};
 use creamery_fixtures::{on_each_device, relative, space, values};
-use creamery_nn::{Device, Gathered, Norm, StateError, Subnet, SuperNet, loss};
-use creamery_space::Architecture;
+use creamery_nn::{Device, Drops, Gathered, Norm, StateError, Subnet, SuperNet, loss};
+use creamery_space::{Architecture, Space};
 
 fn images(n: usize, device: &Device) -> Tensor<4> {
     Tensor::random([n, 32, 32, 3], Distribution::Normal(0.0, 1.0), device)
@@ -248,4 +248,66 @@ fn check_zero_gradients(device: &Device) {
             assert_eq!(sum, 0.0);
         }
     }
+}
+
+/// Twins: a block that every image goes past is one that is not there; one that none goes past is as always.
+#[test]
+fn dropped_blocks_are_skipped_blocks() {
+    on_each_device(check_dropped_blocks);
+}
+
+fn check_dropped_blocks(device: &Device) {
+    let space = Space::builtin("tiny-32").unwrap();
+    let deep = Architecture::new("tiny-32", 28, vec![vec![0, 3], vec![1, 2, 4], vec![2]]);
+    let shallow = Architecture::new("tiny-32", 28, vec![vec![0], vec![1, 4], vec![2]]);
+    let full = Subnet::new(&space, &deep, 1, 5, 0, device).unwrap();
+    let mut short = Subnet::new(&space, &shallow, 1, 5, 0, device).unwrap();
+    let (layers, dropped) = (full.layers(), [3, 5]);
+    let kept = (layers.iter().enumerate()).filter(|(at, _)| !dropped.contains(at));
+    for (own, (_, layer)) in short.layers_mut().zip(kept) {
+        assert_eq!(own.spec, layer.spec);
+        own.params = layer.params.clone();
+    }
+    let images = Tensor::<4>::random([3, 28, 28, 1], Distribution::Normal(0.0, 1.0), device);
+    let masks = |value: f32| {
+        let mask = |at: usize| {
+            let rate = layers[at].spec.has_residual() && dropped.contains(&at);
+            rate.then(|| Tensor::full([3, 1, 1, 1], value, device))
+        };
+        Drops {
+            branches: (0..layers.len() - 2).map(mask).collect(),
+            ..Drops::default()
+        }
+    };
+    let close = |found: Tensor<2>, expected: Tensor<2>| {
+        let error = relative(&values(found), &values(expected));
+        assert!(error < 1e-4, "{error}");
+    };
+    let run = |drops| {
+        full.forward_dropping(images.clone(), Norm::Batch, drops)
+            .logits
+    };
+    close(
+        run(masks(0.0)),
+        short.forward(images.clone(), Norm::Batch).logits,
+    );
+    close(
+        run(masks(1.0)),
+        full.forward(images.clone(), Norm::Batch).logits,
+    );
+    assert!(relative(&values(run(masks(2.0))), &values(run(masks(1.0)))) > 1e-3);
+    let rates = full.drop_path_rates(0.4);
+    // The stem, the first block, six blocks, the last convolution.
+    let expected = [
+        0.0,
+        0.0,
+        0.0,
+        0.4 * 2.0 / 7.0,
+        0.0,
+        0.4 * 4.0 / 7.0,
+        0.4 * 5.0 / 7.0,
+        0.0,
+        0.0,
+    ];
+    assert_eq!(rates, expected);
 }

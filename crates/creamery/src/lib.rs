@@ -34,6 +34,7 @@ mod error;
 mod interrupt;
 mod model_file;
 mod overview;
+mod per_class;
 mod recorded;
 mod run_args;
 mod run_folder;

@@ -7,7 +7,9 @@ use clap::ValueEnum;
 use creamery_data::{DataSet, Split};
 use creamery_nn::Device;
 use creamery_train::event::Accuracy;
-use creamery_train::{DataSettings, Model, RunData, TrainError, evaluate_each, write_atomically};
+use creamery_train::{
+    Confusion, DataSettings, Model, RunData, TrainError, evaluate_each, write_atomically,
+};
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -16,6 +18,7 @@ use crate::commands::note_skipped;
 use crate::error::CommandError;
 use crate::model_file::{self, RunSettings};
 use crate::overview::{Overview, exact};
+use crate::per_class;
 use crate::run_args::device_help;
 
 const EXAMPLES: &str = "\
@@ -28,6 +31,8 @@ Examples:
       weights of timm's or PyTorch's, after creamery import
   creamery eval runs/cream-fashion-mini-1 --split validation
       a search's winner with the supernet's weights, on the images that chose it
+  creamery eval runs/retrain-fashion-mini-1 --per-class --confusion confusion.json
+      class by class, and what is taken for what
   creamery eval runs/retrain-fashion-mini-1 --predictions predicted.csv
       image by image, to compare with another program";
 
@@ -50,6 +55,12 @@ pub(crate) struct Args {
     /// Images at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = batch)]
     batch: usize,
+    /// Tell the accuracy on each class, and which classes are confused most
+    #[arg(long)]
+    per_class: bool,
+    /// Write how often each class is taken for each, as JSON
+    #[arg(long, value_name = "FILE")]
+    confusion: Option<PathBuf>,
     /// Write the class of every image and the one that the network gives it, both as numbers from 0, to a CSV
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
@@ -84,7 +95,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         SplitName::Validation => args.held_out(set, &data, settings.as_ref(), resolution)?,
     };
     let (mut index, mut table) = (0, "index,label,predicted\n".to_owned());
+    let mut confusion = Confusion::new(&model.input.classes);
     let list = |label: usize, predicted: Option<usize>| {
+        confusion.add(label, predicted);
         let predicted = predicted.map(|class| class.to_string());
         let _ = writeln!(table, "{index},{label},{}", predicted.unwrap_or_default());
         index += 1;
@@ -92,6 +105,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let accuracy = measure(&model, &split, args.batch, data.workers, &device, list)?;
     if let Some(path) = &args.predictions {
         write_atomically(path, table.as_bytes())?;
+    }
+    if let Some(path) = &args.confusion {
+        let text = serde_json::to_string(&confusion).expect("counts are plain data");
+        write_atomically(path, text.as_bytes())?;
     }
 
     let (space, architecture) = (&model.space, &model.net.architecture);
@@ -119,7 +136,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         )
         .row("top-5", format!("{:.2}%", accuracy.top5))
         .row("loss", format!("{:.4}", accuracy.loss));
-    let json = json!({
+    let mut text = overview.to_string();
+    if args.per_class {
+        text.push_str(&per_class::table(&confusion));
+    }
+    let mut json = json!({
         "kind": "eval",
         "model": path.display().to_string(),
         "dataset": name,
@@ -133,7 +154,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         "loss": accuracy.loss,
         "images": accuracy.images,
     });
-    Ok(Answer::done(overview.to_string(), json))
+    if args.per_class {
+        json["classes"] = per_class::json(&confusion);
+    }
+    Ok(Answer::done(text, json))
 }
 
 /// A model's accuracy on images that are prepared as they were for its training; `each` sees what

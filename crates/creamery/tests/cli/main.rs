@@ -11,6 +11,7 @@ mod latency;
 mod predict;
 mod rank;
 mod resume;
+mod retrain;
 mod select;
 mod support;
 mod weights;
