@@ -188,7 +188,7 @@ fn rate(images_per_second: f64) -> String {
 }
 
 /// A learning rate to three digits: `0.05`, `1.2e-5`.
-fn short_rate(lr: f64) -> String {
+pub(crate) fn short_rate(lr: f64) -> String {
     if lr == 0.0 || lr >= 0.001 {
         let text = format!("{lr:.4}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

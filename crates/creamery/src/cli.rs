@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 }
 
 /// What every command takes.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Print one JSON object on standard output; everything else goes to standard error
@@ -38,12 +38,23 @@ pub(crate) struct Global {
     /// No progress and no notes; errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// A progress bar instead of the live view
+    #[arg(long, global = true)]
+    pub plain: bool,
     /// Threads that compute [default: all cores; one for profile]
     #[arg(long, value_name = "N", global = true, value_parser = threads)]
     pub threads: Option<usize>,
 }
 
 impl Global {
+    /// For a command of many runs: a live view of one would hide what is noted between them.
+    pub fn without_view(&self) -> Self {
+        Self {
+            plain: true,
+            ..self.clone()
+        }
+    }
+
     /// Tells the user something that is no part of the answer.
     pub fn note(&self, text: &str) {
         if !self.quiet {

@@ -36,7 +36,7 @@ pub struct Lines {
 /// A curve of [`Lines`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// What it is, in a word or two.
+    /// What it is, in a word or two; may be empty.
     pub name: String,
     /// Its points, ascending along the horizontal axis.
     pub points: Vec<[f64; 2]>,
@@ -145,12 +145,13 @@ impl Lines {
                 svg.spot(frame.place(*at), tip);
             }
         }
-        let ends = series.iter().map(|series| {
+        let named = (series.iter().zip(&names).zip(&colours)).filter(|((_, name), _)| !name.is_empty());
+        let ends = named.clone().map(|((series, _), _)| {
             let last = series.points[series.points.len() - 1];
             frame.place(last)[1] + 4.5
         });
         let bases = spread(ends.collect(), [frame.top + 8.0, frame.bottom + 4.5]);
-        for ((name, base), n) in names.iter().zip(bases).zip(&colours) {
+        for (((_, name), n), base) in named.zip(bases) {
             svg.text(name, [frame.right + 6.0, base], Anchor::Start, font(*n));
         }
         debug_assert!(frame.right + EDGE <= frame.width);

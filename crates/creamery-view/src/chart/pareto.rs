@@ -14,7 +14,7 @@ const GRAIN: f64 = 3.0;
 /// What was evaluated, less of `x` and more of `y` being better, and for each group the line of those that none of it
 /// beats in both.
 ///
-/// Points with a label stand out. Where many lie on top of each other one of them is drawn; none of a front is lost.
+/// Points with a label stand out, also with an empty one. Where many lie on top of each other one of them is drawn; none of a front is lost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pareto {
     /// What the chart shows.
@@ -133,7 +133,9 @@ impl Pareto {
             for point in &group.points {
                 if let Some(label) = &point.label {
                     self.disc(svg, frame, point, 5.5, (n, 1.0));
-                    write(place(point), label, INK, svg);
+                    if !label.is_empty() {
+                        write(place(point), label, INK, svg);
+                    }
                 }
             }
         }
