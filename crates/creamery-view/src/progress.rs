@@ -127,6 +127,7 @@ impl Observer for Progress {
                 loss,
                 top1,
                 images_per_second,
+                data_wait,
                 validation,
                 raw,
             } => {
@@ -135,6 +136,7 @@ impl Observer for Progress {
                     loss,
                     top1,
                     images_per_second,
+                    data_wait,
                     validation,
                     raw,
                 };
@@ -221,6 +223,7 @@ mod tests {
                     loss: 2.0,
                     top1: 12.5,
                     images_per_second: 100.0,
+                    data_wait: 0.0,
                     validation: None,
                     raw: None,
                 });
