@@ -4,7 +4,9 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use creamery_train::RunFolder;
 use creamery_train::event::Events;
+use creamery_view::tensorboard::TensorBoard;
 use creamery_view::{Interrupt, Live, Progress};
 
 use crate::cli::Global;
@@ -39,18 +41,22 @@ fn on_signal() {
     }
 }
 
-/// Shows the events of a run, `title`, as the user wants them shown.
-pub(crate) fn watch(events: &mut Events, title: &str, global: &Global) {
+/// Shows the events of the run in a folder, which `command` makes, as the user wants them shown.
+pub(crate) fn watch(events: &mut Events, command: &str, run: &RunFolder, global: &Global) {
+    let title = format!("creamery {command} {}", run.path().display());
     let interrupt = Interrupt {
         asked: &STOP,
         ask: on_signal,
     };
     let live = match global.quiet || global.plain {
         true => None,
-        false => Live::start(title, interrupt),
+        false => Live::start(&title, interrupt),
     };
     match live {
         Some(live) => events.add(live),
         None => events.add(Progress::stderr(global.quiet)),
+    }
+    if global.tensorboard {
+        events.add(TensorBoard::of(run.path()));
     }
 }

@@ -4,59 +4,13 @@ use std::time::{Duration, Instant};
 
 use creamery_train::event::{BoardRow, Event, Images};
 
+use crate::record::Curve;
 use crate::standing::Standing;
 
-/// Points that a curve keeps: more than a terminal has columns.
+/// Buckets that a curve keeps: more than a terminal has columns.
 const POINTS: usize = 512;
 /// Warnings that are kept.
 const WARNINGS: usize = 50;
-
-/// A curve over the whole of a run in bounded memory: when it is full, every two neighbours become their mean, and
-/// from then on twice as many values make a point.
-#[derive(Clone, Debug)]
-pub(super) struct Curve {
-    points: Vec<(f64, f64)>,
-    /// Values that make a point.
-    stride: usize,
-    sum: f64,
-    count: usize,
-}
-
-impl Default for Curve {
-    fn default() -> Self {
-        Self {
-            points: Vec::new(),
-            stride: 1,
-            sum: 0.0,
-            count: 0,
-        }
-    }
-}
-
-impl Curve {
-    pub fn push(&mut self, x: f64, y: f64) {
-        if !y.is_finite() {
-            return;
-        }
-        self.sum += y;
-        self.count += 1;
-        if self.count < self.stride {
-            return;
-        }
-        self.points.push((x, self.sum / self.count as f64));
-        (self.sum, self.count) = (0.0, 0);
-        if self.points.len() == POINTS {
-            self.points = (self.points.chunks_exact(2))
-                .map(|two| (two[1].0, (two[0].1 + two[1].1) / 2.0))
-                .collect();
-            self.stride *= 2;
-        }
-    }
-
-    pub fn points(&self) -> &[(f64, f64)] {
-        &self.points
-    }
-}
 
 /// What a run did so far.
 #[derive(Clone, Debug)]
@@ -66,13 +20,16 @@ pub(super) struct History {
     since: Instant,
     pub images: Option<Images>,
     pub epochs: u64,
-    pub steps_per_epoch: u64,
-    /// Over epochs: the loss of the steps, their top-1, and that of the images held out.
+    steps_per_epoch: u64,
+    batch: usize,
+    /// The share of the last epoch in which the training waited for images.
+    pub waited: Option<f64>,
+    /// The loss of the steps, their top-1, and that of the images held out.
     pub loss: Curve,
     pub top1: Curve,
     pub validation: Curve,
     pub lr: Curve,
-    /// The weight of the teacher over epochs.
+    /// The weight of the teacher.
     pub rho: Curve,
     /// The latest, as it was.
     pub last_rho: Option<f64>,
@@ -84,6 +41,7 @@ pub(super) struct History {
 
 impl History {
     pub fn new(title: &str) -> Self {
+        let curve = || Curve::new(POINTS);
         Self {
             title: title.to_owned(),
             standing: Standing::default(),
@@ -91,11 +49,13 @@ impl History {
             images: None,
             epochs: 0,
             steps_per_epoch: 0,
-            loss: Curve::default(),
-            top1: Curve::default(),
-            validation: Curve::default(),
-            lr: Curve::default(),
-            rho: Curve::default(),
+            batch: 0,
+            waited: None,
+            loss: curve(),
+            top1: curve(),
+            validation: curve(),
+            lr: curve(),
+            rho: curve(),
             last_rho: None,
             board: Vec::new(),
             evaluated: Vec::new(),
@@ -108,17 +68,31 @@ impl History {
         self.since.elapsed()
     }
 
+    /// A curve's means over epochs.
+    pub fn points(&self, curve: &Curve) -> Vec<(f64, f64)> {
+        let steps = self.steps_per_epoch.max(1) as f64;
+        let buckets = curve.buckets().iter();
+        buckets
+            .map(|bucket| {
+                let middle = (bucket.first + bucket.last) as f64 / 2.0;
+                ((middle + 1.0) / steps, bucket.mean)
+            })
+            .collect()
+    }
+
     pub fn update(&mut self, event: &Event) {
         match event {
             Event::Started {
                 epochs,
                 steps_per_epoch,
                 images,
+                batch,
                 ..
             } => {
                 self.since = Instant::now();
                 self.images = Some(*images);
                 (self.epochs, self.steps_per_epoch) = (*epochs, *steps_per_epoch);
+                self.batch = *batch;
             }
             Event::Step {
                 step,
@@ -128,22 +102,29 @@ impl History {
                 teacher,
                 ..
             } => {
-                let at = (step + 1) as f64 / self.steps_per_epoch.max(1) as f64;
-                self.loss.push(at, *loss);
-                self.top1.push(at, *top1);
-                self.lr.push(at, *lr);
+                self.loss.push(*step, *loss);
+                self.top1.push(*step, *top1);
+                self.lr.push(*step, *lr);
                 if let Some(teacher) = teacher {
                     self.last_rho = Some(teacher.rho);
-                    self.rho.push(at, teacher.rho);
+                    self.rho.push(*step, teacher.rho);
                 }
             }
             Event::Board { board, .. } => self.board.clone_from(board),
             Event::Epoch {
-                epoch, validation, ..
+                epoch,
+                validation,
+                images_per_second,
+                data_wait,
+                ..
             } => {
                 if let Some(accuracy) = validation {
-                    self.validation.push((epoch + 1) as f64, accuracy.top1);
+                    let last = ((epoch + 1) * self.steps_per_epoch).saturating_sub(1);
+                    self.validation.push(last, accuracy.top1);
                 }
+                let images = self.steps_per_epoch as f64 * self.batch as f64;
+                let share = data_wait * images_per_second / images;
+                self.waited = Some(share).filter(|share| share.is_finite());
             }
             Event::Evaluated {
                 cost,
@@ -166,34 +147,5 @@ impl History {
             | Event::Finished { .. } => {}
         }
         self.standing.update(event);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_curve_stays_bounded_and_keeps_its_mean() {
-        let mut curve = Curve::default();
-        let count = 100_000;
-        for i in 0..count {
-            curve.push(f64::from(i), f64::from(i % 10));
-        }
-        assert!(curve.points().len() < POINTS && curve.points().len() >= POINTS / 4);
-        assert!(curve.points().is_sorted_by(|a, b| a.0 < b.0));
-        let last = curve.points().last().unwrap().0;
-        assert!(last > f64::from(count) * 0.99, "{last}");
-        for (_, y) in &curve.points()[1..] {
-            assert!((y - 4.5).abs() < 0.1, "{y}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_number_is_left_out() {
-        let mut curve = Curve::default();
-        curve.push(1.0, f64::NAN);
-        curve.push(2.0, 1.0);
-        assert_eq!(curve.points(), [(2.0, 1.0)]);
     }
 }

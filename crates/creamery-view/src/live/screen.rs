@@ -10,8 +10,9 @@ use ratatui::widgets::{
     Axis, Block, Borders, Chart, Dataset, GraphType, LineGauge, Paragraph, Row, Table,
 };
 
-use super::history::{Curve, History};
+use super::history::History;
 use crate::numbers::rounded_count;
+use crate::record::Curve;
 use crate::standing::short_rate;
 
 /// Told apart with any kind of sight, and named where they stand.
@@ -20,6 +21,9 @@ const HELD_OUT: Color = Color::Yellow;
 
 /// Columns beside which the board has room for architectures.
 const WIDE: u16 = 110;
+
+/// Rows of charts in which there is room for two of them.
+const TALL: u16 = 20;
 
 pub(super) fn draw(frame: &mut Frame<'_>, history: &History, stopping: bool) {
     let warnings = history.warnings.len().min(3) as u16;
@@ -35,12 +39,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, stopping: bool) {
     .areas(frame.area());
     title(frame, head, history);
     progress(frame, gauge, history);
-    let message = history.standing.message(history.elapsed());
+    let message = (history.standing).headline(history.elapsed(), history.waited);
     frame.render_widget(Paragraph::new(message), state);
     if history.evaluated.is_empty() {
-        let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(charts);
-        loss(frame, left, history);
-        accuracy(frame, right, history);
+        training(frame, charts, history);
     } else {
         selection(frame, charts, history);
     }
@@ -49,6 +51,43 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, stopping: bool) {
     }
     warned(frame, below, history);
     footer(frame, foot, stopping);
+}
+
+/// The curves of the training; those of the learning rate and of rho where there is room.
+fn training(frame: &mut Frame<'_>, area: Rect, history: &History) {
+    let halves = |area: Rect| Layout::horizontal([Constraint::Fill(1); 2]).areas::<2>(area);
+    let more = area.height >= TALL && !history.lr.is_empty();
+    let [above, below] = match more {
+        true => Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(area),
+        false => [area, Rect::ZERO],
+    };
+    let [left, right] = halves(above);
+    loss(frame, left, history);
+    accuracy(frame, right, history);
+    if more {
+        let [left, right] = halves(below);
+        let left = if history.rho.is_empty() { below } else { left };
+        curve(frame, left, history, "learning rate", &history.lr);
+        if !history.rho.is_empty() {
+            curve(frame, right, history, "rho, the weight of teachers", &history.rho);
+        }
+    }
+}
+
+/// A curve by itself.
+fn curve(frame: &mut Frame<'_>, area: Rect, history: &History, title: &str, curve: &Curve) {
+    plot(
+        frame,
+        area,
+        Plot {
+            title: Line::from(title.to_owned()),
+            lines: vec![(&history.points(curve), TRAINED)],
+            across: (0.0, history.epochs.max(1) as f64),
+            across_unit: "epochs",
+            digits: 3,
+            kind: GraphType::Line,
+        },
+    );
 }
 
 /// The board and its frame, as far as they leave the charts some room.
@@ -143,8 +182,8 @@ fn short(value: f64) -> String {
 
 fn loss(frame: &mut Frame<'_>, area: Rect, history: &History) {
     let mut title = "loss".to_owned();
-    if let Some((_, rate)) = history.lr.points().last() {
-        title.push_str(&format!("   learning rate {}", short_rate(*rate)));
+    if let Some(rate) = history.lr.latest() {
+        title.push_str(&format!("   learning rate {}", short_rate(rate)));
     }
     if let Some(rho) = history.last_rho {
         title.push_str(&format!("   rho {rho:.2}"));
@@ -154,7 +193,7 @@ fn loss(frame: &mut Frame<'_>, area: Rect, history: &History) {
         area,
         Plot {
             title: Line::from(title),
-            lines: vec![(history.loss.points(), TRAINED)],
+            lines: vec![(&history.points(&history.loss), TRAINED)],
             across: (0.0, history.epochs.max(1) as f64),
             across_unit: "epochs",
             digits: 2,
@@ -164,17 +203,21 @@ fn loss(frame: &mut Frame<'_>, area: Rect, history: &History) {
 }
 
 fn accuracy(frame: &mut Frame<'_>, area: Rect, history: &History) {
-    let last = |curve: &Curve| curve.points().last().map(|(_, y)| format!(" {y:.1}%"));
+    let last = |curve: &Curve| curve.latest().map(|top1| format!(" {top1:.1}%"));
+    let (training, validation) = (
+        history.points(&history.top1),
+        history.points(&history.validation),
+    );
     let mut title = vec![Span::raw("top-1   "), Span::styled("training", TRAINED)];
     title.extend(last(&history.top1).map(Span::raw));
-    let mut lines = vec![(history.top1.points(), TRAINED)];
+    let mut lines = vec![(&training[..], TRAINED)];
     if let Some(held_out) = last(&history.validation) {
         title.extend([
             Span::raw("   "),
             Span::styled("held out", HELD_OUT),
             Span::raw(held_out),
         ]);
-        lines.push((history.validation.points(), HELD_OUT));
+        lines.push((&validation[..], HELD_OUT));
     }
     plot(
         frame,
@@ -344,6 +387,7 @@ mod tests {
             loss: 1.5,
             top1: 25.0,
             images_per_second: 1000.0,
+            data_wait: 0.0048,
             validation: Some(Accuracy {
                 top1: 33.3,
                 top5: 90.0,
@@ -366,6 +410,7 @@ mod tests {
                 "search runs/a",
                 " 62%",
                 "epoch 3/4",
+                "6% waiting for data",
                 "loss   learning rate 0.1   rho 0.61",
                 "training",
                 "held out 33.3%",

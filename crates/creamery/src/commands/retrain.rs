@@ -146,8 +146,7 @@ pub(crate) fn retrain_in(
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
-    let title = format!("creamery retrain {}", place.run.path().display());
-    interrupt::watch(&mut events, &title, global);
+    interrupt::watch(&mut events, "retrain", &place.run, global);
     let outcome = retrain(config, candidate, data, &place.run, &mut events, stop);
     drop(events);
     let outcome = place.conclude(outcome.map_err(CommandError::from))?;

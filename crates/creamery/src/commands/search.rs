@@ -127,8 +127,7 @@ pub(crate) fn search_in(
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
-    let title = format!("creamery search {}", place.run.path().display());
-    interrupt::watch(&mut events, &title, global);
+    interrupt::watch(&mut events, "search", &place.run, global);
     let outcome = search(config, space, &data, &place.run, &mut events, stop);
     drop(events);
     Ok(Searched {

@@ -107,8 +107,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
-    let title = format!("creamery select {}", place.run.path().display());
-    interrupt::watch(&mut events, &title, global);
+    interrupt::watch(&mut events, "select", &place.run, global);
     let outcome = select(&trained, &config, &place.run, &mut events, stop);
     drop(events);
     let folder = place.run.path();
