@@ -1,6 +1,6 @@
 //! What people look at, while a run works and after it.
 //!
-//! [`chart`] draws results as SVG. [`Progress`] is an [`Observer`](creamery_train::event::Observer) of a run's events: on a terminal it
+//! [`record`] reads what a run's folder tells. [`chart`] draws results as SVG. [`Progress`] is an [`Observer`](creamery_train::event::Observer) of a run's events: on a terminal it
 //! draws a bar, elsewhere it writes a line for each epoch, and when told to be quiet it does nothing.
 //! Everything that it shows comes from the events, so that it can watch any task.
 //!
@@ -25,6 +25,7 @@
 pub mod chart;
 mod numbers;
 mod progress;
+pub mod record;
 mod standing;
 
 pub use numbers::{duration, rounded_count, rounded_latency};
