@@ -3,7 +3,7 @@
 //! [`Progress`] is an [`Observer`](creamery_train::event::Observer) of a run's events: on a terminal it
 //! draws a bar, elsewhere it writes a line for each epoch, and when told to be quiet it does nothing. [`Live`] is one that fills a
 //! terminal. Everything that they show comes from the events, so that they can watch any task.
-//! [`report`] is a run on a page, [`chart`] draws results as SVG, [`tensorboard`] writes TensorBoard's event files.
+//! [`record`] reads what a run's folder tells. [`report`] is a run on a page, [`chart`] draws results as SVG, [`tensorboard`] writes TensorBoard's event files.
 //!
 //! ```
 //! use creamery_train::event::{Event, Events, Images};
