@@ -8,7 +8,7 @@ use creamery_nn::{Device, NnError, Subnet};
 use creamery_space::{Architecture, Space};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{read_weights, write_weights};
+use crate::checkpoint::{read_metadata, read_weights, write_weights};
 use crate::{CheckpointError, RunData, TrainError};
 
 const FORMAT: &str = "1";
@@ -94,6 +94,24 @@ impl ModelInput {
             differ(format!("class {i}"), found, expected)?;
         }
         Ok(())
+    }
+}
+
+impl ModelInput {
+    /// What a model's file says of its input, without reading its weights.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged, or does not say it.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let metadata = read_metadata(path)?;
+        let foreign = |reason: String| CheckpointError::Foreign {
+            path: path.to_owned(),
+            reason,
+        };
+        let input = metadata
+            .get("input")
+            .ok_or_else(|| foreign("it has no `input`".into()))?;
+        Ok(serde_json::from_str(input).map_err(|e| foreign(format!("its `input`: {e}")))?)
     }
 }
 
