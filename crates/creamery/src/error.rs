@@ -37,6 +37,14 @@ pub(crate) enum CommandError {
         /// Why.
         source: io::Error,
     },
+    /// A file that was asked for cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The answer cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),

@@ -33,10 +33,10 @@ use crate::overview::exact;
 fn note_skipped(skipped: &[SkippedImage], global: &Global) {
     const TOLD: usize = 5;
     for file in skipped.iter().take(TOLD) {
-        global.note(&format!("left out {}: {}", file.path.display(), file.fault));
+        global.note(&format!("left out {}: {}", file.place, file.fault));
     }
     if skipped.len() > TOLD {
-        global.note(&format!("left out {} files in all", skipped.len()));
+        global.note(&format!("left out {} images in all", skipped.len()));
     }
 }
 
