@@ -117,6 +117,7 @@ impl Observer for Progress {
                 loss,
                 top1,
                 images_per_second,
+                data_wait,
                 validation,
                 raw,
             } => {
@@ -125,6 +126,7 @@ impl Observer for Progress {
                     loss,
                     top1,
                     images_per_second,
+                    data_wait,
                     validation,
                     raw,
                 };
@@ -211,6 +213,7 @@ mod tests {
                     loss: 2.0,
                     top1: 12.5,
                     images_per_second: 100.0,
+                    data_wait: 0.0,
                     validation: None,
                     raw: None,
                 });

@@ -147,9 +147,17 @@ impl Standing {
             parts.push(format!("raw {:.1}%", accuracy.top1));
         }
         parts.push(rate(epoch.images_per_second));
+        parts.extend(self.waited(epoch));
         parts.extend(self.best());
         parts.extend(self.left(elapsed));
         parts.join("  ")
+    }
+
+    /// The share of the epoch's time in which the next batch was not ready, where it is worth a look.
+    fn waited(&self, epoch: &EpochEnd) -> Option<String> {
+        let images = (self.steps_per_epoch * self.batch as u64) as f64;
+        let share = epoch.data_wait * epoch.images_per_second / images;
+        (share >= 0.05).then(|| format!("{:.0}% waiting for data", 100.0 * share))
     }
 
     fn best(&self) -> Option<String> {
@@ -173,11 +181,14 @@ impl Standing {
 }
 
 /// What is known when an epoch has ended.
+#[derive(Clone, Copy)]
 pub(crate) struct EpochEnd {
     pub epoch: u64,
     pub loss: f64,
     pub top1: f64,
     pub images_per_second: f64,
+    /// Seconds in which the next batch was not ready yet.
+    pub data_wait: f64,
     pub validation: Option<Accuracy>,
     /// Of the weights as they are trained.
     pub raw: Option<Accuracy>,
@@ -373,6 +384,7 @@ mod tests {
             loss: 0.5,
             top1: 80.0,
             images_per_second: 1234.5,
+            data_wait: 0.0,
             validation: Some(Accuracy {
                 top1: 81.26,
                 top5: 99.0,
@@ -382,9 +394,19 @@ mod tests {
             raw: None,
         };
         let standing = after(&[started(0), step(19, 0.5)]);
+        let line = |data_wait| {
+            let end = EpochEnd { data_wait, ..end };
+            standing.epoch_line(&end, Duration::from_secs(123))
+        };
         assert_eq!(
-            standing.epoch_line(&end, Duration::from_secs(123)),
+            line(0.01),
             "epoch 2/4  loss 0.500  train 80.0%  validation 81.3%  1,234 images/s  2m03s left"
+        );
+        // 500 images at that rate are 405 ms.
+        let waited = line(0.1);
+        assert!(
+            waited.contains("images/s  25% waiting for data  2m03s"),
+            "{waited}"
         );
     }
 

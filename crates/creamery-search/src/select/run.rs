@@ -225,6 +225,7 @@ pub(crate) fn conclude(
         timing: Timing {
             seconds,
             images_per_second: paths.judged as f64 / seconds.max(f64::MIN_POSITIVE),
+            data_wait: 0.0,
         },
     }))
 }
