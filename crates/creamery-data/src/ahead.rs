@@ -70,7 +70,10 @@ impl<T> Shared<T> {
         let mut state = self.lock();
         loop {
             while !state.over && state.places.len() >= self.window {
-                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .room
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             if state.over {
                 return;
@@ -120,7 +123,10 @@ impl<T> Shared<T> {
                 }
                 // Threads stop only where they leave a last place that says why.
                 Some(Place::Begun) | None => {
-                    state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self
+                        .arrived
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }

@@ -74,13 +74,16 @@ fn flat(val: &Path, list: &Path, classes: &[String]) -> Result<Vec<Class>, DataE
         .collect();
     let labels = labels::read(list, &names, classes)?;
     // In the files' order, each run of one label together: the order of a split says nothing else.
-    let found = files.into_iter().zip(labels).filter_map(|((_, path), label)| {
-        label.map(|label| Class {
-            path: path.clone(),
-            label,
-            files: vec![path],
-        })
-    });
+    let found = files
+        .into_iter()
+        .zip(labels)
+        .filter_map(|((_, path), label)| {
+            label.map(|label| Class {
+                path: path.clone(),
+                label,
+                files: vec![path],
+            })
+        });
     Ok(found.collect())
 }
 
@@ -148,11 +151,7 @@ fn list(names: &[OsString], folders: Vec<(OsString, PathBuf)>) -> Result<Vec<Cla
 }
 
 /// Checks all files of a split, and that every class folder holds a good one.
-fn check(
-    folders: Vec<Class>,
-    classes: usize,
-    skipped: &mut Skipped,
-) -> Result<Split, DataError> {
+fn check(folders: Vec<Class>, classes: usize, skipped: &mut Skipped) -> Result<Split, DataError> {
     let listed: Vec<&PathBuf> = folders.iter().flat_map(|folder| &folder.files).collect();
     let sizes = map_in_order(listed.len(), |i| file_size(listed[i]));
     let labels = folders

@@ -25,7 +25,11 @@ pub struct Inspection {
 impl Inspection {
     /// The sizes, the most frequent first.
     pub fn frequent_sizes(&self) -> Vec<((usize, usize), usize)> {
-        let mut sizes: Vec<_> = self.sizes.iter().map(|(&size, &count)| (size, count)).collect();
+        let mut sizes: Vec<_> = self
+            .sizes
+            .iter()
+            .map(|(&size, &count)| (size, count))
+            .collect();
         sizes.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         sizes
     }
@@ -36,7 +40,10 @@ impl Inspection {
 ///
 /// # Errors
 /// Those of the system, but none of an image.
-pub fn inspect(split: &Split, mut tell: impl FnMut(usize) -> bool) -> Result<Inspection, DataError> {
+pub fn inspect(
+    split: &Split,
+    mut tell: impl FnMut(usize) -> bool,
+) -> Result<Inspection, DataError> {
     let mut sums = Moments::new(split.channels());
     let (mut sizes, mut bad) = (BTreeMap::new(), Vec::new());
     for first in (0..split.len()).step_by(AT_A_TIME) {

@@ -51,7 +51,10 @@ pub(crate) fn read(
         .collect();
     let numbers: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     let class = |line: usize, word: &str| {
-        let number = word.parse().ok().filter(|&number: &usize| number < classes.len());
+        let number = word
+            .parse()
+            .ok()
+            .filter(|&number: &usize| number < classes.len());
         numbers.get(word).copied().or(number).ok_or_else(|| {
             fault(line, format!(
                 "`{word}` is no class of train/: write the name of a class folder, or its number from 0 to {}",
@@ -74,7 +77,9 @@ pub(crate) fn read(
         // The numbers of ImageNet's own `ILSVRC2012_validation_ground_truth.txt` are not in the order of names.
         if let [(line, _), ..] = lines[..]
             && classes.first().is_some_and(|class| is_wordnet(class))
-            && lines.iter().all(|(_, words)| words[0].parse::<u32>().is_ok())
+            && lines
+                .iter()
+                .all(|(_, words)| words[0].parse::<u32>().is_ok())
         {
             return Err(fault(line, "numbers alone, which ImageNet's own list counts in another order than that of names: \
                  give names of classes (n01440764), or lines `IMAGE CLASS`".to_owned()));
@@ -108,7 +113,9 @@ pub(crate) fn read(
 
 /// Whether a class is called as ImageNet's are, such as `n01440764`.
 fn is_wordnet(class: &str) -> bool {
-    class.len() == 9 && class.starts_with('n') && class[1..].bytes().all(|byte| byte.is_ascii_digit())
+    class.len() == 9
+        && class.starts_with('n')
+        && class[1..].bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -119,7 +126,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("labels.txt");
         fs::write(&list, text).unwrap();
-        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let texts = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
         read(&list, &texts(names), &texts(classes)).map_err(|error| {
             let error = error.to_string();
             error.rsplit_once("labels.txt, ").unwrap().1.to_owned()
@@ -140,7 +152,10 @@ mod tests {
         ] {
             assert_eq!(labels(text, &names, &classes), wanted, "{text}");
         }
-        assert_eq!(labels("b dog", &names, &classes), Ok(vec![None, Some(1), None]));
+        assert_eq!(
+            labels("b dog", &names, &classes),
+            Ok(vec![None, Some(1), None])
+        );
     }
 
     #[test]
@@ -148,7 +163,10 @@ mod tests {
         let names = ["a.JPEG", "b.JPEG"];
         for (text, says) in [
             ("dog\n\nwolf", "line 3: `wolf` is no class"),
-            ("1\n2", "line 2: `2` is no class of train/: write the name of a class folder, or its number from 0 to 1"),
+            (
+                "1\n2",
+                "line 2: `2` is no class of train/: write the name of a class folder, or its number from 0 to 1",
+            ),
             ("a -1\nb 1", "line 1: `-1` is no class"),
             ("dog", "line 1: 1 labels without names for 2 images"),
             ("a dog\nx dog", "line 2: there is no image `x`"),

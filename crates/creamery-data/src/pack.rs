@@ -97,7 +97,10 @@ pub fn pack(
     if !(1..=100).contains(&options.quality) {
         return Err(PackError::Quality(options.quality));
     }
-    if let Some(side) = options.shorter_side.filter(|side| !(1..=decode::MAX_SIDE).contains(side)) {
+    if let Some(side) = options
+        .shorter_side
+        .filter(|side| !(1..=decode::MAX_SIDE).contains(side))
+    {
         return Err(PackError::ShorterSide(side));
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -205,7 +208,10 @@ fn make(split: &Split, index: usize, options: &PackOptions) -> Result<Ready, Dat
     };
     let mut image = stored.decode().map_err(bad)?;
     let mut same = true;
-    if let Some(side) = options.shorter_side.filter(|side| image.width.min(image.height) > *side) {
+    if let Some(side) = options
+        .shorter_side
+        .filter(|side| image.width.min(image.height) > *side)
+    {
         let (width, height) = resized_size(image.width, image.height, side);
         image = resize_whole(&image, (width, height))?;
         same = false;
@@ -213,12 +219,13 @@ fn make(split: &Split, index: usize, options: &PackOptions) -> Result<Ready, Dat
     let (width, height) = (image.width as u16, image.height as u16);
     let bytes = match (options.format, stored) {
         (PackFormat::Raw, _) => image.pixels,
-        (PackFormat::Jpeg, Stored::File(bytes)) if same && matches!(decode::sniff(&bytes), Ok(Format::Jpeg)) => {
+        (PackFormat::Jpeg, Stored::File(bytes))
+            if same && matches!(decode::sniff(&bytes), Ok(Format::Jpeg)) =>
+        {
             bytes.into_owned()
         }
-        (PackFormat::Jpeg, _) => {
-            encode(&image, options.quality).map_err(|error| DataError::Pipeline(error.to_string()))?
-        }
+        (PackFormat::Jpeg, _) => encode(&image, options.quality)
+            .map_err(|error| DataError::Pipeline(error.to_string()))?,
     };
     let length = u32::try_from(bytes.len());
     let entry = Entry {
@@ -236,6 +243,11 @@ fn encode(image: &Image, quality: u8) -> Result<Vec<u8>, EncodingError> {
     let mut encoder = Encoder::new(&mut file, quality);
     // What photographs have, and decoders are quickest with.
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    encoder.encode(&image.pixels, image.width as u16, image.height as u16, ColorType::Rgb)?;
+    encoder.encode(
+        &image.pixels,
+        image.width as u16,
+        image.height as u16,
+        ColorType::Rgb,
+    )?;
     Ok(file)
 }

@@ -193,7 +193,13 @@ impl Packed {
             Split::from_store(Box::new(part), labels, classes.len(), members)
         };
         let augment = Augment::crop_and_flip(crop_padding, flip);
-        DataSet::new(name, classes.clone(), split(0, train), split(train, test), augment)
+        DataSet::new(
+            name,
+            classes.clone(),
+            split(0, train),
+            split(train, test),
+            augment,
+        )
     }
 
     /// Compares every image with its checksum.
@@ -215,7 +221,10 @@ impl Packed {
         let entries = &self.inner.entries[from..from + images];
         let first = entries.first().filter(|_| self.inner.about.one_size)?;
         let size = |entry: &Entry| (usize::from(entry.height), usize::from(entry.width));
-        entries.iter().all(|entry| size(entry) == size(first)).then(|| size(first))
+        entries
+            .iter()
+            .all(|entry| size(entry) == size(first))
+            .then(|| size(first))
     }
 
     fn bytes(&self, index: usize) -> &[u8] {
@@ -239,7 +248,8 @@ pub(crate) fn open(name: &str, path: &Path) -> Result<DataSet, DataError> {
     if !path.exists() {
         return Err(DataError::NoFiles {
             place: format!("no file `{}`", path.display()),
-            mend: "packed:FILE needs a file that `creamery data pack D --out FILE` has written".to_owned(),
+            mend: "packed:FILE needs a file that `creamery data pack D --out FILE` has written"
+                .to_owned(),
         });
     }
     Packed::open(path)?.data_set(name)
@@ -255,7 +265,9 @@ fn fault(path: &Path, fault: impl Into<String>) -> DataError {
 /// What the file says, if all of it fits together.
 fn parse(file: &[u8]) -> Result<(About, Vec<Entry>, Vec<u64>), String> {
     let number = |from: usize| {
-        let bytes = file.get(from..from + 8).and_then(|bytes| bytes.try_into().ok());
+        let bytes = file
+            .get(from..from + 8)
+            .and_then(|bytes| bytes.try_into().ok());
         bytes.map_or(u64::MAX, u64::from_le_bytes)
     };
     if file.len() < HEADER || file[..8] != MAGIC {
@@ -307,11 +319,17 @@ fn parse(file: &[u8]) -> Result<(About, Vec<Entry>, Vec<u64>), String> {
             PackFormat::Jpeg => entry.bytes > 0,
         };
         if !fits || pixels == 0 || width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
-            return Err(damaged(&format!("image {number} cannot have {width}x{height} pixels in {} bytes", entry.bytes)));
+            return Err(damaged(&format!(
+                "image {number} cannot have {width}x{height} pixels in {} bytes",
+                entry.bytes
+            )));
         }
         if entry.label as usize >= about.classes.len() {
             let classes = about.classes.len();
-            return Err(damaged(&format!("the label {} of image {number} is outside the {classes} classes", entry.label)));
+            return Err(damaged(&format!(
+                "the label {} of image {number} is outside the {classes} classes",
+                entry.label
+            )));
         }
         // Fewer than 2^64 / 2^32 images fit into a file, so that the sum cannot wrap.
         place += u64::from(entry.bytes);
@@ -334,7 +352,10 @@ struct Part {
 impl Store for Part {
     fn read(&self, index: usize) -> Result<Stored<'_>, ImageError> {
         let number = self.from + index;
-        let (bytes, entry) = (self.packed.bytes(number), &self.packed.inner.entries[number]);
+        let (bytes, entry) = (
+            self.packed.bytes(number),
+            &self.packed.inner.entries[number],
+        );
         Ok(match self.packed.inner.about.format {
             PackFormat::Raw => Stored::Pixels {
                 width: entry.width.into(),
@@ -352,7 +373,10 @@ impl Store for Part {
     }
 
     fn place(&self, index: usize) -> ImagePlace {
-        ImagePlace::within(&self.packed.inner.path, format_args!("image {}", self.from + index))
+        ImagePlace::within(
+            &self.packed.inner.path,
+            format_args!("image {}", self.from + index),
+        )
     }
 
     fn identify(&self, index: usize, hasher: &mut blake3::Hasher) {

@@ -131,13 +131,19 @@ impl ChunkReader for Bytes {
     type T = std::io::BufReader<FromPlace>;
 
     fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
-        Ok(std::io::BufReader::with_capacity(1024, FromPlace(self.clone(), start)))
+        Ok(std::io::BufReader::with_capacity(
+            1024,
+            FromPlace(self.clone(), start),
+        ))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<bytes::Bytes> {
         let end = start.checked_add(length as u64);
         if end.is_none_or(|end| end > self.length) {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} of {}", self.length)));
+            return Err(ParquetError::EOF(format!(
+                "{length} bytes at {start} of {}",
+                self.length
+            )));
         }
         let mut bytes = vec![0; length];
         self.files.read(self.file, start, &mut bytes)?;
@@ -150,7 +156,14 @@ struct FromPlace(Bytes, u64);
 
 impl Read for FromPlace {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let Self(Bytes { files, file, length }, place) = self;
+        let Self(
+            Bytes {
+                files,
+                file,
+                length,
+            },
+            place,
+        ) = self;
         let most = length.saturating_sub(*place).min(into.len() as u64) as usize;
         files.read(*file, *place, &mut into[..most])?;
         *place += most as u64;
@@ -176,7 +189,9 @@ impl ParquetFile {
     /// Opens a file; with the labels of each row group.
     fn open(files: &Arc<OpenFiles>, file: usize) -> Result<(Self, Vec<Vec<Option<i64>>>), String> {
         let path = files.path(file).to_owned();
-        let length = std::fs::metadata(&path).map_err(|error| format!("cannot be read ({error})"))?.len();
+        let length = std::fs::metadata(&path)
+            .map_err(|error| format!("cannot be read ({error})"))?
+            .len();
         let bytes = Bytes {
             files: Arc::clone(files),
             file,
@@ -191,7 +206,9 @@ impl ParquetFile {
             columns,
         };
         let groups = 0..opened.reader.metadata().num_row_groups();
-        let labels = groups.map(|group| opened.labels(group)).collect::<Result<_, _>>()?;
+        let labels = groups
+            .map(|group| opened.labels(group))
+            .collect::<Result<_, _>>()?;
         Ok((opened, labels))
     }
 
@@ -203,7 +220,10 @@ impl ParquetFile {
             ColumnReader::Int64ColumnReader(reader) => values(reader, full, 0, rows)?,
             ColumnReader::Int32ColumnReader(reader) => {
                 let narrow = values(reader, full, 0, rows)?;
-                narrow.into_iter().map(|label| label.map(i64::from)).collect()
+                narrow
+                    .into_iter()
+                    .map(|label| label.map(i64::from))
+                    .collect()
             }
             _ => return Err("the column of labels holds no whole numbers".to_owned()),
         };
@@ -211,7 +231,12 @@ impl ParquetFile {
     }
 
     /// Images of a row group, from row `first` on.
-    fn images(&self, group: usize, first: usize, rows: usize) -> Result<Vec<Option<ByteArray>>, String> {
+    fn images(
+        &self,
+        group: usize,
+        first: usize,
+        rows: usize,
+    ) -> Result<Vec<Option<ByteArray>>, String> {
         let full = self.full_level(self.columns.image);
         match self.column(group, self.columns.image)? {
             ColumnReader::ByteArrayColumnReader(reader) => values(reader, full, first, rows),
@@ -236,12 +261,21 @@ impl ParquetFile {
         usize::try_from(rows)
             .ok()
             .filter(|&rows| rows as u64 <= self.bytes.saturating_mul(64))
-            .ok_or_else(|| format!("row group {group} announces {rows} rows in a file of {} bytes", self.bytes))
+            .ok_or_else(|| {
+                format!(
+                    "row group {group} announces {rows} rows in a file of {} bytes",
+                    self.bytes
+                )
+            })
     }
 
     /// Bytes of a row group's images, unpacked.
     fn image_bytes(&self, group: usize) -> u64 {
-        let column = self.reader.metadata().row_group(group).column(self.columns.image);
+        let column = self
+            .reader
+            .metadata()
+            .row_group(group)
+            .column(self.columns.image);
         u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX)
     }
 }
@@ -249,34 +283,47 @@ impl ParquetFile {
 /// The message of the reader in ours.
 fn damaged(error: ParquetError) -> String {
     match error {
-        ParquetError::General(text) if text.contains("codec") || text.contains("compression") => format!(
-            "{text}: write it anew with compression=\"snappy\""
-        ),
+        ParquetError::General(text) if text.contains("codec") || text.contains("compression") => {
+            format!("{text}: write it anew with compression=\"snappy\"")
+        }
         error => format!("a damaged Parquet file ({error})"),
     }
 }
 
 /// `rows` values of a column from row `first` on; `None` where there is none, which is where the level is below `full`.
-fn values<T: DataType>(mut reader: ColumnReaderImpl<T>, full: i16, first: usize, rows: usize) -> Result<Vec<Option<T::T>>, String> {
+fn values<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    full: i16,
+    first: usize,
+    rows: usize,
+) -> Result<Vec<Option<T::T>>, String> {
     let skipped = reader.skip_records(first).map_err(damaged)?;
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     let mut read = 0;
     while read < rows && skipped == first {
-        let (records, ..) = reader.read_records(rows - read, Some(&mut levels), None, &mut values).map_err(damaged)?;
+        let (records, ..) = reader
+            .read_records(rows - read, Some(&mut levels), None, &mut values)
+            .map_err(damaged)?;
         if records == 0 {
             break;
         }
         read += records;
     }
     if read < rows {
-        return Err(format!("a damaged Parquet file: row {} of a group is missing", skipped + read));
+        return Err(format!(
+            "a damaged Parquet file: row {} of a group is missing",
+            skipped + read
+        ));
     }
     // A column whose values are all there has no levels.
     if full == 0 {
         return Ok(values.into_iter().map(Some).collect());
     }
     let mut values = values.into_iter();
-    Ok(levels.iter().map(|&level| if level == full { values.next() } else { None }).collect())
+    Ok(levels
+        .iter()
+        .map(|&level| if level == full { values.next() } else { None })
+        .collect())
 }
 
 impl Columns {
@@ -284,13 +331,24 @@ impl Columns {
     fn of(reader: &SerializedFileReader<Bytes>) -> Result<Self, String> {
         let metadata = reader.metadata().file_metadata();
         let told = metadata.key_value_metadata().into_iter().flatten();
-        let told = told.filter(|pair| pair.key == "huggingface").find_map(|pair| pair.value.as_deref());
-        let told: serde_json::Value = told.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let features = told.pointer("/info/features").and_then(|features| features.as_object());
+        let told = told
+            .filter(|pair| pair.key == "huggingface")
+            .find_map(|pair| pair.value.as_deref());
+        let told: serde_json::Value = told
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let features = told
+            .pointer("/info/features")
+            .and_then(|features| features.as_object());
         let of_kind = |kind: &str| -> Vec<&str> {
-            let is = |value: &serde_json::Value| value.get("_type").and_then(|kind| kind.as_str()) == Some(kind);
+            let is = |value: &serde_json::Value| {
+                value.get("_type").and_then(|kind| kind.as_str()) == Some(kind)
+            };
             let features = features.into_iter().flatten();
-            features.filter(|(_, value)| is(value)).map(|(name, _)| name.as_str()).collect()
+            features
+                .filter(|(_, value)| is(value))
+                .map(|(name, _)| name.as_str())
+                .collect()
         };
         let schema = metadata.schema_descr();
         let find = |name: &str, kinds: &[Physical]| {
@@ -298,7 +356,9 @@ impl Columns {
                 let parts = column.path().parts();
                 let at = parts.first().is_some_and(|first| first == name);
                 let whole = parts.len() == 1 || parts.len() == 2 && parts[1] == "bytes";
-                at && whole && column.max_rep_level() == 0 && kinds.contains(&column.physical_type())
+                at && whole
+                    && column.max_rep_level() == 0
+                    && kinds.contains(&column.physical_type())
             };
             schema.columns().iter().position(|column| is(column))
         };
@@ -306,19 +366,43 @@ impl Columns {
             // Where several are told, one by a usual name goes first.
             let usual_told = usual.iter().filter(|name| told.contains(name));
             let names = usual_told.chain(told).chain(usual).copied();
-            names.into_iter().find_map(|name| find(name, kinds).map(|column| (column, name.to_owned())))
+            names
+                .into_iter()
+                .find_map(|name| find(name, kinds).map(|column| (column, name.to_owned())))
         };
-        let names: Vec<&str> = schema.columns().iter().map(|column| column.name()).take(20).collect();
-        let lacks = |what: &str, usual: &[&str]| format!(
-            "no column of {what} (by the name of {}) among its columns {}", usual.join(", "), names.join(", ")
-        );
-        let (image, _) = first(&of_kind("Image"), &IMAGE_NAMES, &[Physical::BYTE_ARRAY]).ok_or_else(|| lacks("images", &IMAGE_NAMES))?;
-        let (label, name) = first(&of_kind("ClassLabel"), &LABEL_NAMES, &[Physical::INT64, Physical::INT32]).ok_or_else(|| lacks("labels", &LABEL_NAMES))?;
+        let names: Vec<&str> = schema
+            .columns()
+            .iter()
+            .map(|column| column.name())
+            .take(20)
+            .collect();
+        let lacks = |what: &str, usual: &[&str]| {
+            format!(
+                "no column of {what} (by the name of {}) among its columns {}",
+                usual.join(", "),
+                names.join(", ")
+            )
+        };
+        let (image, _) = first(&of_kind("Image"), &IMAGE_NAMES, &[Physical::BYTE_ARRAY])
+            .ok_or_else(|| lacks("images", &IMAGE_NAMES))?;
+        let (label, name) = first(
+            &of_kind("ClassLabel"),
+            &LABEL_NAMES,
+            &[Physical::INT64, Physical::INT32],
+        )
+        .ok_or_else(|| lacks("labels", &LABEL_NAMES))?;
         let names = features.and_then(|features| features.get(&name)?.get("names")?.as_array());
         let classes = names.map(|names| {
-            names.iter().map(|name| name.as_str().unwrap_or_default().to_owned()).collect()
+            names
+                .iter()
+                .map(|name| name.as_str().unwrap_or_default().to_owned())
+                .collect()
         });
-        Ok(Self { image, label, classes })
+        Ok(Self {
+            image,
+            label,
+            classes,
+        })
     }
 }
 
@@ -396,7 +480,9 @@ impl Rows {
             kept.ask(number)
         };
         if !again || bytes > MAX_GROUP {
-            return file.images(group, place, 1).map(|mut images| images.pop().flatten());
+            return file
+                .images(group, place, 1)
+                .map(|mut images| images.pop().flatten());
         }
         // Read without the lock: two threads may read the same group, but none waits for another's disk.
         let images = Arc::new(file.images(group, 0, file.rows(group)?)?);

@@ -39,7 +39,11 @@ impl Default for Sheet {
 /// # Errors
 /// [`DataError::Pipeline`] if the images cannot be resized so far; what cannot be decoded is a red square.
 pub fn contact_sheet(split: &Split, sheet: &Sheet) -> Result<(Image, Vec<usize>), DataError> {
-    let &Sheet { rows, columns, side } = sheet;
+    let &Sheet {
+        rows,
+        columns,
+        side,
+    } = sheet;
     let mut members = vec![Vec::new(); split.classes()];
     for index in 0..split.len() {
         members[split.label(index)].push(index);
@@ -48,7 +52,9 @@ pub fn contact_sheet(split: &Split, sheet: &Sheet) -> Result<(Image, Vec<usize>)
         let shown = count.min(most);
         (0..shown).map(move |i| i * count / shown)
     };
-    let present: Vec<usize> = (0..members.len()).filter(|&class| !members[class].is_empty()).collect();
+    let present: Vec<usize> = (0..members.len())
+        .filter(|&class| !members[class].is_empty())
+        .collect();
     let classes: Vec<usize> = spread(present.len(), rows).map(|at| present[at]).collect();
     let cells: Vec<(usize, usize, usize)> = classes
         .iter()
@@ -61,7 +67,10 @@ pub fn contact_sheet(split: &Split, sheet: &Sheet) -> Result<(Image, Vec<usize>)
         .collect();
     let squares = map_in_order(cells.len(), |cell| square(split, cells[cell].2, side));
     let step = side + GAP_PIXELS;
-    let (width, height) = (columns * step + GAP_PIXELS, classes.len() * step + GAP_PIXELS);
+    let (width, height) = (
+        columns * step + GAP_PIXELS,
+        classes.len() * step + GAP_PIXELS,
+    );
     let mut pixels = vec![GAP; width * height * 3];
     for ((row, column, _), square) in cells.into_iter().zip(squares) {
         for (y, line) in square?.chunks_exact(side * 3).enumerate() {
@@ -107,11 +116,17 @@ mod tests {
         let labels: Vec<usize> = (0..30).map(|i| i / 10 * 2).collect();
         let pixels = (0..30).flat_map(|i| [8 * i as u8; 4]).collect();
         let split = Split::from_pixels([2, 2, 1], pixels, &labels, 5).unwrap();
-        let sheet = Sheet { rows: 2, columns: 5, side: 2 };
+        let sheet = Sheet {
+            rows: 2,
+            columns: 5,
+            side: 2,
+        };
         let (image, classes) = contact_sheet(&split, &sheet).unwrap();
         assert_eq!(classes, [0, 2], "classes without images have no row");
         assert_eq!((image.width, image.height), (5 * 6 + 4, 2 * 6 + 4));
-        let at = |row: usize, column: usize| image.pixels[((4 + 6 * row) * image.width + 4 + 6 * column) * 3];
+        let at = |row: usize, column: usize| {
+            image.pixels[((4 + 6 * row) * image.width + 4 + 6 * column) * 3]
+        };
         assert_eq!([at(0, 0), at(0, 1), at(0, 4)], [0, 16, 64]);
         assert_eq!([at(1, 0), at(1, 4)], [80, 144]);
         assert_eq!(image.pixels[0], GAP);

@@ -58,7 +58,9 @@ fn class_names(shard: &Path) -> Result<Option<Vec<String>>, DataError> {
         return Ok(None);
     }
     match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.lines().map(|line| line.trim().to_owned()).collect())),
+        Ok(text) => Ok(Some(
+            text.lines().map(|line| line.trim().to_owned()).collect(),
+        )),
         Err(source) => Err(DataError::Io { path, source }),
     }
 }
@@ -143,7 +145,11 @@ struct Sampling {
 
 impl Sampling {
     fn finish(self, into: &mut Scanned) {
-        let missing = || Err(ImageError::Label("a sample without a label: no .cls or .json file of its name".to_owned()));
+        let missing = || {
+            Err(ImageError::Label(
+                "a sample without a label: no .cls or .json file of its name".to_owned(),
+            ))
+        };
         let label = match (&self.image, self.label) {
             (None, None) => return,
             (None, Some(_)) => Err(ImageError::Missing),
@@ -171,7 +177,8 @@ fn read_headers(
     names: Option<&[String]>,
     into: &mut Scanned,
 ) -> Result<(), ImageError> {
-    let damaged = |error: std::io::Error| ImageError::Container(format!("a damaged tar file ({error})"));
+    let damaged =
+        |error: std::io::Error| ImageError::Container(format!("a damaged tar file ({error})"));
     let file = File::open(path).map_err(ImageError::Unreadable)?;
     let length = file.metadata().map_err(ImageError::Unreadable)?.len();
     // A shard is read again for its labels, so that this one's place does not move.
@@ -181,12 +188,22 @@ fn read_headers(
     let mut end = 0;
     for entry in archive.entries_with_seek().map_err(damaged)? {
         let entry = entry.map_err(|error| match start_of(path) {
-            Some([0x1f, 0x8b, ..]) => ImageError::Container("compressed: unpack it by gunzip, images hardly shrink".to_owned()),
+            Some([0x1f, 0x8b, ..]) => ImageError::Container(
+                "compressed: unpack it by gunzip, images hardly shrink".to_owned(),
+            ),
             _ => damaged(error),
         })?;
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
-        let cut = || ImageError::Container(format!("a tar file cut short: `{}` ends after its last byte ({length})", lossy(&entry.path_bytes())));
-        let last = offset.checked_add(bytes).filter(|&last| last <= length).ok_or_else(cut)?;
+        let cut = || {
+            ImageError::Container(format!(
+                "a tar file cut short: `{}` ends after its last byte ({length})",
+                lossy(&entry.path_bytes())
+            ))
+        };
+        let last = offset
+            .checked_add(bytes)
+            .filter(|&last| last <= length)
+            .ok_or_else(cut)?;
         end = last.next_multiple_of(BLOCK);
         if !entry.header().entry_type().is_file() {
             continue;
@@ -207,7 +224,9 @@ fn read_headers(
         }
         let Some(sample) = &mut sample else { continue };
         match &ending.to_ascii_lowercase()[..] {
-            b"jpg" | b"jpeg" | b"png" if sample.image.is_none() => sample.image = Some((offset, bytes)),
+            b"jpg" | b"jpeg" | b"png" if sample.image.is_none() => {
+                sample.image = Some((offset, bytes))
+            }
             kind @ (b"cls" | b"json") if sample.label.is_none() => {
                 let text = read_text(&labels, offset, bytes);
                 sample.label = Some(text.and_then(|text| label(&text, kind == b"json", names)));
@@ -229,13 +248,18 @@ fn read_headers(
 
 fn start_of(path: &Path) -> Option<[u8; 2]> {
     let mut start = [0; 2];
-    OpenFiles::new(vec![path.to_owned()]).read(0, 0, &mut start).ok()?;
+    OpenFiles::new(vec![path.to_owned()])
+        .read(0, 0, &mut start)
+        .ok()?;
     Some(start)
 }
 
 /// A name up to the first dot after its last slash, and what follows that dot.
 fn parts(name: &[u8]) -> Option<(&[u8], &[u8])> {
-    let base = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    let base = name
+        .iter()
+        .rposition(|&byte| byte == b'/')
+        .map_or(0, |slash| slash + 1);
     let dot = base + name[base..].iter().position(|&byte| byte == b'.')?;
     (dot > base).then(|| (&name[..dot], &name[dot + 1..]))
 }
@@ -249,14 +273,17 @@ fn read_text(files: &OpenFiles, offset: u64, bytes: u64) -> Result<String, Image
         return Err(ImageError::Label(format!("a label of {bytes} bytes")));
     }
     let mut text = vec![0; bytes as usize];
-    files.read(0, offset, &mut text).map_err(ImageError::Unreadable)?;
+    files
+        .read(0, offset, &mut text)
+        .map_err(ImageError::Unreadable)?;
     Ok(lossy(&text).into_owned())
 }
 
 /// The class that a label file names.
 fn label(text: &str, json: bool, names: Option<&[String]>) -> Label {
     let text = if json {
-        let value: serde_json::Value = serde_json::from_str(text).map_err(|error| ImageError::Label(format!("a label in damaged JSON ({error})")))?;
+        let value: serde_json::Value = serde_json::from_str(text)
+            .map_err(|error| ImageError::Label(format!("a label in damaged JSON ({error})")))?;
         match value.get("label").or_else(|| value.get("cls")) {
             Some(serde_json::Value::String(text)) => text.clone(),
             Some(number) => number.to_string(),
@@ -266,25 +293,34 @@ fn label(text: &str, json: bool, names: Option<&[String]>) -> Label {
         text.trim().to_owned()
     };
     let named = names.and_then(|names| names.iter().position(|name| *name == text));
-    match named.map(|label| label as i64).or_else(|| text.parse().ok()) {
+    match named
+        .map(|label| label as i64)
+        .or_else(|| text.parse().ok())
+    {
         Some(label) => class(label, names.map(<[String]>::len)),
-        None => Err(ImageError::Label(format!("its label `{}` is neither a number nor a class of {CLASSES}", text.chars().take(40).collect::<String>()))),
+        None => Err(ImageError::Label(format!(
+            "its label `{}` is neither a number nor a class of {CLASSES}",
+            text.chars().take(40).collect::<String>()
+        ))),
     }
 }
 
 /// A label that is one of `classes`, or of as many as there can be.
 pub(crate) fn class(label: i64, classes: Option<usize>) -> Label {
     let most = classes.unwrap_or(MAX_CLASSES);
-    u32::try_from(label).ok().filter(|&label| (label as usize) < most).ok_or_else(|| {
-        ImageError::Label(format!(
-            "its label {label} is outside the {} (0 to {})",
-            match classes {
-                Some(classes) => format!("{classes} classes"),
-                None => "labels there can be".to_owned(),
-            },
-            most.saturating_sub(1)
-        ))
-    })
+    u32::try_from(label)
+        .ok()
+        .filter(|&label| (label as usize) < most)
+        .ok_or_else(|| {
+            ImageError::Label(format!(
+                "its label {label} is outside the {} (0 to {})",
+                match classes {
+                    Some(classes) => format!("{classes} classes"),
+                    None => "labels there can be".to_owned(),
+                },
+                most.saturating_sub(1)
+            ))
+        })
 }
 
 /// The images of a split's shards.
@@ -297,7 +333,9 @@ impl Shards {
     fn bytes(&self, index: usize, most: u64) -> Result<Vec<u8>, ImageError> {
         let sample = &self.samples[index];
         if sample.bytes > MAX_FILE_BYTES {
-            return Err(ImageError::LargeFile { bytes: sample.bytes });
+            return Err(ImageError::LargeFile {
+                bytes: sample.bytes,
+            });
         }
         let mut bytes = vec![0; sample.bytes.min(most) as usize];
         self.files
@@ -309,7 +347,8 @@ impl Shards {
 
 impl Store for Shards {
     fn read(&self, index: usize) -> Result<Stored<'_>, ImageError> {
-        self.bytes(index, u64::MAX).map(|bytes| Stored::File(Cow::Owned(bytes)))
+        self.bytes(index, u64::MAX)
+            .map(|bytes| Stored::File(Cow::Owned(bytes)))
     }
 
     fn check(&self, index: usize) -> Result<(), ImageError> {
@@ -321,18 +360,28 @@ impl Store for Shards {
         let sample = &self.samples[index];
         let shard = sample.shard as usize;
         let mut header = ::tar::Header::new_old();
-        let named = self.files.read(shard, sample.header, header.as_mut_bytes()).is_ok();
+        let named = self
+            .files
+            .read(shard, sample.header, header.as_mut_bytes())
+            .is_ok();
         let name = header.path_bytes();
         let name = match parts(&name) {
             Some((key, _)) if named => lossy(key).into_owned(),
             _ => "a sample".to_owned(),
         };
-        ImagePlace::within(self.files.path(shard), format_args!("{name} (at byte {})", sample.header))
+        ImagePlace::within(
+            self.files.path(shard),
+            format_args!("{name} (at byte {})", sample.header),
+        )
     }
 
     fn identify(&self, index: usize, hasher: &mut blake3::Hasher) {
         let sample = &self.samples[index];
-        let name = self.files.path(sample.shard as usize).file_name().unwrap_or_default();
+        let name = self
+            .files
+            .path(sample.shard as usize)
+            .file_name()
+            .unwrap_or_default();
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_encoded_bytes());
         hasher.update(&sample.offset.to_le_bytes());

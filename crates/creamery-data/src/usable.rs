@@ -71,7 +71,10 @@ pub(crate) fn usable(
         if labels[index].is_err() {
             Ok(())
         } else if whole {
-            store.read(index).and_then(|stored| stored.decode()).map(|_| ())
+            store
+                .read(index)
+                .and_then(|stored| stored.decode())
+                .map(|_| ())
         } else {
             store.check(index)
         }

@@ -146,7 +146,12 @@ impl DataSettings {
                 self.shuffle_buffer > 0,
                 "at least 1",
             ),
-            ("readers", self.readers as f64, self.readers > 0, "at least 1"),
+            (
+                "readers",
+                self.readers as f64,
+                self.readers > 0,
+                "at least 1",
+            ),
         ] {
             if !holds {
                 return Err(ConfigError::Value(format!(

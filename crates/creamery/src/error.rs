@@ -137,7 +137,11 @@ impl CommandError {
             Self::Import(error) => error.is_usage(),
             Self::Cell { source, .. } => source.is_usage(),
             Self::Cells { .. } => false,
-            Self::File { .. } | Self::Output(_) | Self::Signals(_) | Self::Rank(_) => false,
+            Self::File { .. }
+            | Self::Write { .. }
+            | Self::Output(_)
+            | Self::Signals(_)
+            | Self::Rank(_) => false,
         }
     }
 

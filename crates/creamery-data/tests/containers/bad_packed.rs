@@ -12,8 +12,17 @@ const HEADER: usize = 60;
 fn place(format: PackFormat) -> (Place, Vec<u8>) {
     let place = Place::new();
     place.folder();
-    let options = PackOptions { format, ..PackOptions::default() };
-    pack(&place.opened("folder:folder"), &place.path("packed"), &options, |_| true).unwrap();
+    let options = PackOptions {
+        format,
+        ..PackOptions::default()
+    };
+    pack(
+        &place.opened("folder:folder"),
+        &place.path("packed"),
+        &options,
+        |_| true,
+    )
+    .unwrap();
     let bytes = std::fs::read(place.path("packed")).unwrap();
     (place, bytes)
 }
@@ -39,7 +48,10 @@ fn refusal(place: &Place, bytes: &[u8]) -> String {
 #[test]
 fn cuts_other_versions_and_other_files() {
     let (place, whole) = place(PackFormat::Raw);
-    for length in (0..whole.len()).step_by(997).chain([7, HEADER - 1, HEADER, whole.len() - 1]) {
+    for length in (0..whole.len())
+        .step_by(997)
+        .chain([7, HEADER - 1, HEADER, whole.len() - 1])
+    {
         refusal(&place, &whole[..length]);
     }
     assert!(refusal(&place, &[&whole[..], &[0]].concat()).contains("cut short or damaged"));
@@ -61,7 +73,10 @@ fn signed_nonsense_is_refused_for_what_it_says() {
         let mut changed = whole.clone();
         changed[at..at + bytes.len()].copy_from_slice(bytes);
         let unsigned = refusal(&place, &changed);
-        assert!(unsigned.contains("checksum") || unsigned.contains("announces"), "{unsigned}");
+        assert!(
+            unsigned.contains("checksum") || unsigned.contains("announces"),
+            "{unsigned}"
+        );
         sign(&mut changed);
         let refused = refusal(&place, &changed);
         assert!(refused.contains(says), "{refused}");
@@ -72,12 +87,23 @@ fn signed_nonsense_is_refused_for_what_it_says() {
     case(12, &0u64.to_le_bytes(), "cut short or damaged");
     case(tail(&whole), &huge, "description is longer");
     case(index, &u32::MAX.to_le_bytes(), "image 0 cannot have");
-    case(index + 4, &77u32.to_le_bytes(), "the label 77 of image 0 is outside the 3 classes");
+    case(
+        index + 4,
+        &77u32.to_le_bytes(),
+        "the label 77 of image 0 is outside the 3 classes",
+    );
     case(index + 8, &[0, 0], "image 0 cannot have 0x20 pixels");
-    case(index + 8, &[0xff, 0xff], "image 0 cannot have 65535x20 pixels");
+    case(
+        index + 8,
+        &[0xff, 0xff],
+        "image 0 cannot have 65535x20 pixels",
+    );
     let text = String::from_utf8_lossy(&whole).into_owned();
     assert!(text.contains("\"train\":48"));
-    let at = whole.windows(10).position(|w| w == b"\"train\":48").unwrap();
+    let at = whole
+        .windows(10)
+        .position(|w| w == b"\"train\":48")
+        .unwrap();
     case(at, b"\"train\":99", "another size than its images need");
     case(at, b"\"train\":4]", "expected");
 }
@@ -104,7 +130,10 @@ fn a_shift_between_two_images_is_seen() {
     let data = place.opened("packed:packed");
     assert!(data.train.image(0).is_err());
     let error = data.train.image(1).unwrap_err().to_string();
-    assert!(error.contains("packed: image 1: neither a JPEG nor a PNG"), "{error}");
+    assert!(
+        error.contains("packed: image 1: neither a JPEG nor a PNG"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -114,8 +143,14 @@ fn changed_pixels_are_found_by_verifying() {
     open(&place.path("packed")).verify().unwrap();
     bytes[HEADER] ^= 1;
     place.write("changed", bytes);
-    let found = open(&place.path("changed")).verify().unwrap_err().to_string();
-    assert!(found.contains("image 0 has changed since it was packed"), "{found}");
+    let found = open(&place.path("changed"))
+        .verify()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        found.contains("image 0 has changed since it was packed"),
+        "{found}"
+    );
 }
 
 proptest! {

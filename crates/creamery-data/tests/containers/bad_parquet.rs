@@ -14,12 +14,26 @@ const SKIP: OpenOptions = OpenOptions {
 
 fn with(change: impl FnOnce(&mut Vec<Row>)) -> Place {
     let place = Place::new();
-    let rows = || (0..8).map(|i| (Some(jpeg(i)), Some(i as i64 % 3))).collect::<Vec<Row>>();
+    let rows = || {
+        (0..8)
+            .map(|i| (Some(jpeg(i)), Some(i as i64 % 3)))
+            .collect::<Vec<Row>>()
+    };
     let mut changed = rows();
     change(&mut changed);
     place.write("p/train-0.parquet", "");
-    parquet(&place.path("p/train-0.parquet"), &changed, 3, Compression::SNAPPY);
-    parquet(&place.path("p/test-0.parquet"), &rows(), 8, Compression::SNAPPY);
+    parquet(
+        &place.path("p/train-0.parquet"),
+        &changed,
+        3,
+        Compression::SNAPPY,
+    );
+    parquet(
+        &place.path("p/test-0.parquet"),
+        &rows(),
+        8,
+        Compression::SNAPPY,
+    );
     place
 }
 
@@ -33,7 +47,10 @@ fn rows_without_a_usable_label_are_named() {
     ] {
         let place = with(|rows| rows[4].1 = label);
         let refusal = place.refusal("parquet:p");
-        assert!(refusal.contains("train-0.parquet: row 4: ") && refusal.contains(says), "{refusal}");
+        assert!(
+            refusal.contains("train-0.parquet: row 4: ") && refusal.contains(says),
+            "{refusal}"
+        );
         let data = place.open("parquet:p", &SKIP).unwrap();
         assert_eq!((data.train.len(), data.skipped.len()), (7, 1));
     }
@@ -50,7 +67,10 @@ fn rows_without_a_usable_image_are_met_on_the_way_or_skipped() {
         let place = with(|rows| rows[4].0 = image);
         let data = place.opened("parquet:p");
         let error = data.train.image(4).unwrap_err().to_string();
-        assert!(error.contains("train-0.parquet: row 4: ") && error.contains(says), "{error}");
+        assert!(
+            error.contains("train-0.parquet: row 4: ") && error.contains(says),
+            "{error}"
+        );
         let data = place.open("parquet:p", &SKIP).unwrap();
         assert_eq!((data.train.len(), data.skipped.len()), (7, 1));
     }
@@ -65,7 +85,10 @@ fn files_that_are_none() {
     for length in [0, 3, 8, 100, whole.len() / 2, whole.len() - 1] {
         place.write("p/train-0.parquet", &whole[..length]);
         let refusal = place.refusal("parquet:p");
-        assert!(refusal.contains("train-0.parquet: a damaged Parquet file"), "{refusal}");
+        assert!(
+            refusal.contains("train-0.parquet: a damaged Parquet file"),
+            "{refusal}"
+        );
     }
 }
 
@@ -75,11 +98,21 @@ fn other_columns_are_told() {
     use parquet::schema::parser::parse_message_type;
 
     let place = with(|_| ());
-    let schema = parse_message_type("message schema { required binary text; required int32 label; }").unwrap();
+    let schema =
+        parse_message_type("message schema { required binary text; required int32 label; }")
+            .unwrap();
     let file = std::fs::File::create(place.path("p/train-0.parquet")).unwrap();
-    SerializedFileWriter::new(file, schema.into(), Default::default()).unwrap().close().unwrap();
+    SerializedFileWriter::new(file, schema.into(), Default::default())
+        .unwrap()
+        .close()
+        .unwrap();
     let refusal = place.refusal("parquet:p");
-    assert!(refusal.contains("no column of images (by the name of image, img, jpg) among its columns text, label"), "{refusal}");
+    assert!(
+        refusal.contains(
+            "no column of images (by the name of image, img, jpg) among its columns text, label"
+        ),
+        "{refusal}"
+    );
 }
 
 proptest! {

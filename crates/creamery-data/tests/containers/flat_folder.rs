@@ -16,8 +16,13 @@ fn place() -> Place {
 #[test]
 fn the_list_is_found_or_named() {
     let place = place();
-    let refused = place.open("folder:flat", &OpenOptions::default()).unwrap_err();
-    assert!(refused.is_usage() && refused.to_string().contains("val_labels.txt"), "{refused}");
+    let refused = place
+        .open("folder:flat", &OpenOptions::default())
+        .unwrap_err();
+    assert!(
+        refused.is_usage() && refused.to_string().contains("val_labels.txt"),
+        "{refused}"
+    );
 
     for name in ["flat/val_labels.txt", "flat/val/labels.txt"] {
         place.write(name, "cat\nant\nbee\n");
@@ -32,7 +37,10 @@ fn the_list_is_found_or_named() {
         ..OpenOptions::default()
     };
     let data = place.open("folder:flat", &options).unwrap();
-    assert_eq!((data.test.len(), data.test.label(0), data.test.label(1)), (2, 1, 1));
+    assert_eq!(
+        (data.test.len(), data.test.label(0), data.test.label(1)),
+        (2, 1, 1)
+    );
 }
 
 #[test]
@@ -40,7 +48,10 @@ fn what_does_not_fit_is_told() {
     let place = place();
     place.write("flat/val_labels.txt", "val_0 ant\nval_1 wasp\n");
     let refusal = place.refusal("folder:flat");
-    assert!(refusal.contains("val_labels.txt, line 2: `wasp` is no class of train/"), "{refusal}");
+    assert!(
+        refusal.contains("val_labels.txt, line 2: `wasp` is no class of train/"),
+        "{refusal}"
+    );
     place.write("flat/val_labels.txt", [0xff, 0xfe]);
     assert!(place.refusal("folder:flat").contains("cannot read"));
 }

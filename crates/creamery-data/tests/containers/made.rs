@@ -103,7 +103,10 @@ impl Place {
                         let label = if i % 2 == 0 {
                             (format!("{key}.cls"), label.to_string().into_bytes())
                         } else {
-                            (format!("{key}.json"), format!("{{\"label\": {label}}}").into_bytes())
+                            (
+                                format!("{key}.json"),
+                                format!("{{\"label\": {label}}}").into_bytes(),
+                            )
                         };
                         [(format!("{key}.JPG"), image.clone()), label]
                     })
@@ -118,7 +121,9 @@ impl Place {
         for (train, name) in [(true, "train"), (false, "validation")] {
             let images = images(train);
             for (file, images) in images.chunks(images.len().div_ceil(2)).enumerate() {
-                let rows = images.iter().map(|(image, label)| (Some(image.clone()), Some(*label)));
+                let rows = images
+                    .iter()
+                    .map(|(image, label)| (Some(image.clone()), Some(*label)));
                 let rows: Vec<_> = rows.collect();
                 self.write(&format!("rows/{name}-{file:05}-of-00002.parquet"), "");
                 let path = self.path(&format!("rows/{name}-{file:05}-of-00002.parquet"));
@@ -154,13 +159,21 @@ pub fn parquet(path: &Path, rows: &[Row], group: usize, compression: Compression
         .set_data_page_size_limit(2000)
         .set_dictionary_page_size_limit(3000)
         .set_write_batch_size(2)
-        .set_key_value_metadata(Some(vec![KeyValue::new("huggingface".to_owned(), features)]))
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            "huggingface".to_owned(),
+            features,
+        )]))
         .build();
     let schema = Arc::new(parse_message_type(schema).unwrap());
-    let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::new(properties)).unwrap();
+    let mut writer =
+        SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::new(properties))
+            .unwrap();
     for rows in rows.chunks(group) {
         let mut group = writer.next_row_group().unwrap();
-        let images: Vec<Option<ByteArray>> = rows.iter().map(|(image, _)| image.clone().map(ByteArray::from)).collect();
+        let images: Vec<Option<ByteArray>> = rows
+            .iter()
+            .map(|(image, _)| image.clone().map(ByteArray::from))
+            .collect();
         let paths: Vec<Option<ByteArray>> = rows.iter().map(|_| None).collect();
         let labels: Vec<Option<i64>> = rows.iter().map(|(_, label)| *label).collect();
         for column in 0..3 {
@@ -185,7 +198,10 @@ fn write<T: DataType>(
     values: &[Option<T::T>],
     full: i16,
 ) {
-    let levels: Vec<i16> = values.iter().map(|value| if value.is_some() { full } else { full - 1 }).collect();
+    let levels: Vec<i16> = values
+        .iter()
+        .map(|value| if value.is_some() { full } else { full - 1 })
+        .collect();
     let values: Vec<T::T> = values.iter().flatten().cloned().collect();
     writer.write_batch(&values, Some(&levels), None).unwrap();
 }

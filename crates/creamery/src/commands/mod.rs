@@ -71,6 +71,18 @@ fn validated(accuracy: &Accuracy) -> String {
     )
 }
 
+/// What to do about loading that training waited for, where that was a fifth of its time or more.
+fn waiting(timing: &Timing) -> Option<String> {
+    let share = timing.data_wait / timing.seconds;
+    (share >= 0.2).then(|| {
+        format!(
+            "{:.0}% of the time, training waited for images: give --set data.workers=N more threads, or pack them \
+             (creamery data pack --help)",
+            100.0 * share
+        )
+    })
+}
+
 fn time(timing: &Timing) -> String {
     let taken = Duration::try_from_secs_f64(timing.seconds).unwrap_or_default();
     format!(

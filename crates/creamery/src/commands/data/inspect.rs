@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use creamery_data::{DataError, DataSet, Inspection, OpenOptions, Sheet, contact_sheet, inspect};
+use creamery_data::{DataError, DataSet, Inspection, OpenOptions, Packed, Sheet, contact_sheet, inspect};
 use serde_json::json;
 
 use super::{DataArgs, bad_list, class_list, class_table, numbers};
@@ -39,6 +39,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         }
         other => other?,
     };
+    if let Some(path) = args.of.data.strip_prefix("packed:") {
+        Packed::open(path.as_ref())?.verify()?;
+    }
     let stop = stop_flag()?;
     let look = |name: &str, split| {
         inspect(split, |done| {
@@ -52,11 +55,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let test = look("test", &set.test)?;
     let mut overview = Overview::default();
     overview.row("data set", &set.name);
-    for (name, split, found) in [("to train on", &set.train, &train), ("to test on", &set.test, &test)] {
+    for (name, split, found) in [
+        ("to train on", &set.train, &train),
+        ("to test on", &set.test, &test),
+    ] {
         overview.row(name, plural(split.len(), "image"));
         sizes(&mut overview, found);
     }
-    let bad: Vec<_> = (set.skipped.iter().chain(&train.bad)).chain(&test.bad).collect();
+    let bad: Vec<_> = (set.skipped.iter().chain(&train.bad))
+        .chain(&test.bad)
+        .collect();
     overview
         .row("mean", numbers(&train.normalisation.mean))
         .row("std", numbers(&train.normalisation.std))
@@ -66,7 +74,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         overview.row("", format!("{}: {}", image.place, image.fault));
     }
     if bad.len() > TOLD {
-        overview.row("", format!("and {} more; --json has them all", bad.len() - TOLD));
+        overview.row(
+            "",
+            format!("and {} more; --json has them all", bad.len() - TOLD),
+        );
     }
     let mut rows = Vec::new();
     if let Some(path) = &args.contact_sheet {
@@ -78,13 +89,20 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         })?;
         let names = classes.iter().map(|&class| &set.classes[class]);
         rows = names.collect();
-        overview.row("contact sheet", format!("{}, a row for each class", path.display()));
+        overview.row(
+            "contact sheet",
+            format!("{}, a row for each class", path.display()),
+        );
     }
     let (of_train, of_test) = (set.train.class_counts(), set.test.class_counts());
     let stopped = stop.load(std::sync::atomic::Ordering::Relaxed);
     let text = format!(
         "{}{overview}\n{}",
-        if stopped { "stopped: these are the images seen so far\n" } else { "" },
+        if stopped {
+            "stopped: these are the images seen so far\n"
+        } else {
+            ""
+        },
         class_table(&set, &of_train, &of_test)
     );
     let mut all_bad = bad_list(&set.skipped);
@@ -106,7 +124,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         "bad": all_bad,
         "contact_sheet_rows": rows,
     });
-    Ok(Answer { text, json, stopped })
+    Ok(Answer {
+        text,
+        json,
+        stopped,
+    })
 }
 
 /// Lines with the range of sizes, and the most frequent.
@@ -114,16 +136,27 @@ fn sizes(overview: &mut Overview, found: &Inspection) {
     let range = |side: fn(&(usize, usize)) -> usize| {
         let sides = || found.sizes.keys().map(side);
         let (least, most) = (sides().min().unwrap_or(0), sides().max().unwrap_or(0));
-        if least == most { least.to_string() } else { format!("{least}..{most}") }
+        if least == most {
+            least.to_string()
+        } else {
+            format!("{least}..{most}")
+        }
     };
-    overview.row("", format!("{} x {} pixels", range(|size| size.0), range(|size| size.1)));
+    overview.row(
+        "",
+        format!("{} x {} pixels", range(|size| size.0), range(|size| size.1)),
+    );
     let frequent = found.frequent_sizes();
     if frequent.len() > 1 {
         let told = frequent.iter().take(TOLD / 2);
         let told: Vec<String> = told
             .map(|((width, height), count)| format!("{width}x{height}: {}", exact(*count as u64)))
             .collect();
-        let more = if frequent.len() > told.len() { ", .." } else { "" };
+        let more = if frequent.len() > told.len() {
+            ", .."
+        } else {
+            ""
+        };
         overview.row("", format!("{}{more}", told.join(", ")));
     }
 }
@@ -131,6 +164,8 @@ fn sizes(overview: &mut Overview, found: &Inspection) {
 fn size_list(found: &Inspection) -> Vec<serde_json::Value> {
     let sizes = found.frequent_sizes().into_iter();
     sizes
-        .map(|((width, height), count)| json!({ "width": width, "height": height, "images": count }))
+        .map(
+            |((width, height), count)| json!({ "width": width, "height": height, "images": count }),
+        )
         .collect()
 }

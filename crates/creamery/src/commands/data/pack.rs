@@ -60,10 +60,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     note_skipped(&set.skipped, global);
     let usual = if set.height.is_some() { 0 } else { 256 };
     let options = PackOptions {
-        format: if args.format == "jpeg" { PackFormat::Jpeg } else { PackFormat::Raw },
+        format: if args.format == "jpeg" {
+            PackFormat::Jpeg
+        } else {
+            PackFormat::Raw
+        },
         shorter_side: Some(args.resize.unwrap_or(usual)).filter(|&side| side > 0),
         quality: args.quality,
-        threads: global.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
+        threads: global
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get)),
     };
     let images = set.train.len() + set.test.len();
     let (start, stop) = (Instant::now(), stop_flag()?);
@@ -71,7 +77,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     let tell = |done: usize| {
         if done * 10 / images > tenths {
             tenths = done * 10 / images;
-            let left = start.elapsed().mul_f64((images - done) as f64 / done as f64);
+            let left = start
+                .elapsed()
+                .mul_f64((images - done) as f64 / done as f64);
             global.note(&format!("packed {tenths}0%, {} left", duration(left)));
         }
         !stop.load(Ordering::Relaxed)
@@ -96,7 +104,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         .row("images", exact(images as u64))
         .row("bytes", exact(bytes))
         .row("time", duration(start.elapsed()))
-        .row("next", format!("creamery search --data {}", crate::shell::quote(&format!("packed:{}", args.out.display()))));
+        .row(
+            "next",
+            format!(
+                "creamery search --data {}",
+                crate::shell::quoted(std::path::Path::new(&format!(
+                    "packed:{}",
+                    args.out.display()
+                )))
+            ),
+        );
     if !set.skipped.is_empty() {
         overview.row("left out", plural(set.skipped.len(), "image"));
     }
