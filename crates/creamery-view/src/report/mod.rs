@@ -65,7 +65,6 @@ impl Report<'_> {
             front::section(run)?,
             curves::section(run)?,
             board::section(run)?,
-            operations::section(run)?,
             result::confusion(run)?,
             data::section(run),
             timing::section(run)?,
@@ -77,7 +76,12 @@ impl Report<'_> {
         notes.extend(unfinished(run));
         for other in self.compared {
             let name = page::name(other);
-            notes.extend(other.notes().into_iter().map(|note| format!("{name}: {note}")));
+            notes.extend(
+                other
+                    .notes()
+                    .into_iter()
+                    .map(|note| format!("{name}: {note}")),
+            );
         }
         let page = Page {
             title: page::name(run),
