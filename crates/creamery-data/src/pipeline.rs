@@ -10,6 +10,7 @@ use crate::error::DataError;
 use crate::folder::file_size;
 use crate::image::Image;
 use crate::normalisation::Normalisation;
+use crate::store::ImagePlace;
 use crate::window::{Window, cut, cut_rectangle, random_rectangle, resized_size};
 
 /// The largest side of an image that networks are given, in pixels.
@@ -114,7 +115,7 @@ impl Pipeline {
         let transform = self.ready()?;
         let image = file_size(path).and_then(|_| decode::read(path));
         let mut image = image.map_err(|fault| DataError::Image {
-            path: path.to_owned(),
+            place: ImagePlace::file(path),
             fault,
         })?;
         if self.channels == 1 {

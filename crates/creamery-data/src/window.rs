@@ -167,6 +167,18 @@ fn resize_part(
     )
 }
 
+/// All of an image, resized to `size` (width and height), bilinear and antialiased.
+pub(crate) fn resize_whole(image: &Image, size: (usize, usize)) -> Result<Image, DataError> {
+    let whole = [0.0, 0.0, image.width as f64, image.height as f64];
+    let pixels = resize(image, whole, [size.0, size.1])?;
+    Ok(Image {
+        width: size.0,
+        height: size.1,
+        channels: image.channels,
+        pixels,
+    })
+}
+
 /// The part of an image (left, top, width, height) resized to `[width, height]`.
 fn resize(image: &Image, part: [f64; 4], size: [usize; 2]) -> Result<Vec<u8>, DataError> {
     let pixel = if image.channels == 1 {

@@ -71,4 +71,4 @@ pub use retrain::{
 };
 pub use run::{MetricsFile, RunError, RunFolder, write_atomically};
 pub use schedule::{Decay, Schedule, Stairs};
-pub use settings::{DataSettings, TrainSettings};
+pub use settings::{DataSettings, ShuffleKind, TrainSettings};

@@ -200,6 +200,11 @@ impl RunFolder {
 /// [`RunError::Io`]; a file that was there before is then intact.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let fail = |e| RunError::io("write", path, e);
+    // A file would take the place of a device or a pipe.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "it is there, and no file");
+        return Err(fail(error));
+    }
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);

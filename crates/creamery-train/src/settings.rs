@@ -1,8 +1,9 @@
 //! The parts of a configuration that searches and retrainings share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use creamery_data::{AugmentError, AutoAugment};
+use creamery_data::{AugmentError, AutoAugment, OpenOptions, Sampling, Shuffle};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::{OptimizerKind, OptimizerSettings};
@@ -28,8 +29,20 @@ pub struct DataSettings {
     pub color_jitter: f64,
     /// Share of the images of which a random rectangle becomes noise.
     pub erasing: f64,
-    /// Leave out files that are no images, instead of stopping at them.
+    /// Leave out images that cannot be decoded or have no label, instead of stopping at them.
     pub skip_bad_images: bool,
+    /// How many may be left out.
+    pub max_bad_images: usize,
+    /// The labels of a `folder:` whose `val/` has no class folders.
+    pub val_labels: Option<PathBuf>,
+    /// In which order an epoch reads: `full`, or `shards`, nearly sequentially.
+    pub shuffle: ShuffleKind,
+    /// With `shards`: images in the window in which they are shuffled.
+    pub shuffle_buffer: usize,
+    /// With `shards`: machines that each read shards of their own.
+    pub readers: usize,
+    /// How far the sizes of classes are evened out in training, from 0 (not) to 1 (each equally often).
+    pub balance: f64,
     /// Threads that load ahead.
     pub workers: usize,
 }
@@ -46,12 +59,53 @@ impl Default for DataSettings {
             color_jitter: 0.0,
             erasing: 0.0,
             skip_bad_images: false,
+            max_bad_images: OpenOptions::default().max_bad_images,
+            val_labels: None,
+            shuffle: ShuffleKind::Full,
+            shuffle_buffer: 4096,
+            readers: 1,
+            balance: 0.0,
             workers: 1,
         }
     }
 }
 
+/// In which order an epoch reads its images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShuffleKind {
+    /// Every order is equally likely.
+    #[default]
+    Full,
+    /// Shards are shuffled, and images in a window.
+    Shards,
+}
+
 impl DataSettings {
+    /// How the data set is opened.
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions {
+            skip_bad_images: self.skip_bad_images,
+            max_bad_images: self.max_bad_images,
+            val_labels: self.val_labels.clone(),
+        }
+    }
+
+    /// How training draws from the images.
+    pub fn sampling(&self) -> Sampling {
+        let shuffle = match self.shuffle {
+            ShuffleKind::Full => Shuffle::Full,
+            ShuffleKind::Shards => Shuffle::Shards {
+                buffer: self.shuffle_buffer,
+                readers: self.readers,
+            },
+        };
+        Sampling {
+            shuffle,
+            balance: self.balance,
+        }
+    }
+
     /// The policy of augmentation, if there is one.
     ///
     /// # Errors
@@ -85,6 +139,19 @@ impl DataSettings {
                 "in [0, 10]",
             ),
             ("erasing", self.erasing, share(self.erasing), "in [0, 1]"),
+            ("balance", self.balance, share(self.balance), "in [0, 1]"),
+            (
+                "shuffle_buffer",
+                self.shuffle_buffer as f64,
+                self.shuffle_buffer > 0,
+                "at least 1",
+            ),
+            (
+                "readers",
+                self.readers as f64,
+                self.readers > 0,
+                "at least 1",
+            ),
         ] {
             if !holds {
                 return Err(ConfigError::Value(format!(

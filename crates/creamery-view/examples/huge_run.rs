@@ -127,6 +127,7 @@ fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
                 loss,
                 top1,
                 images_per_second: 1234.5,
+                data_wait: 0.0,
                 validation: None,
                 raw: None,
             })?;

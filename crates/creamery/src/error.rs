@@ -39,6 +39,14 @@ pub(crate) enum CommandError {
         /// Why.
         source: io::Error,
     },
+    /// A file that was asked for cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The answer cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -138,6 +146,7 @@ impl CommandError {
             Self::Cell { source, .. } => source.is_usage(),
             Self::Cells { .. } => false,
             Self::File { .. }
+            | Self::Write { .. }
             | Self::Output(_)
             | Self::Signals(_)
             | Self::Rank(_)

@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use crate::answer::Answer;
 use crate::arch::{self, ArchOptions, Found, Origin};
 use crate::cli::Global;
-use crate::commands::{note_skipped, stopped, time, validated, with_run};
+use crate::commands::{note_skipped, stopped, time, validated, waiting, with_run};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::model_file::{self, RunSettings};
@@ -358,8 +358,11 @@ fn answer(result: &RetrainResult, found: &Found, folder: &Path) -> Result<Answer
             ),
         );
     }
+    overview.row("time", time(&result.timing));
+    if let Some(waiting) = waiting(&result.timing) {
+        overview.row("", waiting);
+    }
     overview
-        .row("time", time(&result.timing))
         .row(
             "weights",
             folder.join(&result.weights).display().to_string(),
