@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table as Settings, Value};
 
 use super::curves::Time;
-use super::page::{self, Block, Kind, ReportError, Section, Table};
+use super::page::{Block, Kind, ReportError, Section, Table};
 use super::result::{accuracy, number, readable, seconds, text};
 use super::{found, front};
 use crate::chart::{Axis, Group, Lines, Pareto, Series};
@@ -16,18 +16,20 @@ use crate::rounded_count;
 const MOST_SETTINGS: usize = 60;
 
 /// The runs' results in a table, their curves and fronts over each other, and the settings that differ.
-pub(super) fn section(runs: &[&RunRecord]) -> Result<Option<Section>, ReportError> {
-    let names: Vec<String> = runs.iter().map(|run| page::name(run)).collect();
-    let mut blocks = vec![Block::Table(results(runs, &names))];
+pub(super) fn section(
+    runs: &[&RunRecord],
+    names: &[String],
+) -> Result<Option<Section>, ReportError> {
+    let mut blocks = vec![Block::Table(results(runs, names))];
     let mut figures = Vec::new();
-    for chart in charts(runs, &names) {
+    for chart in charts(runs, names) {
         if chart.series.iter().any(|series| !series.points.is_empty()) {
             figures.push(chart.svg()?);
         }
     }
-    figures.extend(fronts(runs, &names)?);
+    figures.extend(fronts(runs, names)?);
     blocks.push(Block::Figures(figures));
-    if let Some(settings) = differences(runs, &names) {
+    if let Some(settings) = differences(runs, names) {
         blocks.push(Block::Text("Settings that differ:".into()));
         blocks.push(Block::Table(settings));
     }

@@ -26,7 +26,7 @@ pub(super) fn network(run: &RunRecord) -> Option<Found> {
         return Some(Found { architecture, why });
     }
     if retrained {
-        let path = run.path().join("architecture.json");
+        let path = run.file("architecture.json")?;
         let small = std::fs::metadata(&path).ok()?.len() <= MAX_ARCHITECTURE;
         let text = std::fs::read(path).ok().filter(|_| small)?;
         let architecture = serde_json::from_slice(&text).ok()?;
@@ -49,7 +49,7 @@ pub(super) fn network(run: &RunRecord) -> Option<Found> {
 
 /// What the run's model says of its images.
 pub(super) fn input(run: &RunRecord) -> Option<ModelInput> {
-    ModelInput::read(&run.path().join("model.safetensors")).ok()
+    ModelInput::read(&run.file("model.safetensors")?).ok()
 }
 
 /// Channels of the images and number of classes: as the model says it, or as they follow from what a network costs.

@@ -12,7 +12,7 @@ use crate::rounded_count;
 const MOST_CLASSES: usize = 200;
 
 /// A number somewhere in the result.
-pub(super) fn number(run: &RunRecord, path: &str) -> Option<f64> {
+pub fn number(run: &RunRecord, path: &str) -> Option<f64> {
     let mut keys = path.split('.');
     let first = run.result()?.get(keys.next()?)?;
     let found = keys.try_fold(first, |value, key| value.get(key))?;
@@ -20,7 +20,7 @@ pub(super) fn number(run: &RunRecord, path: &str) -> Option<f64> {
 }
 
 /// A text of the result, or else a setting.
-pub(super) fn text(run: &RunRecord, of_result: &str, setting: &str) -> Option<String> {
+pub fn text(run: &RunRecord, of_result: &str, setting: &str) -> Option<String> {
     let found = run.result().and_then(|result| result.get(of_result));
     let found = found.and_then(Value::as_str).map(str::to_owned);
     found.or_else(|| {
@@ -49,7 +49,7 @@ pub(super) fn lead(run: &RunRecord) -> String {
 }
 
 /// The accuracy that counts, in percent, and of what it is.
-pub(super) fn accuracy(run: &RunRecord) -> Option<(f64, &'static str)> {
+pub fn accuracy(run: &RunRecord) -> Option<(f64, &'static str)> {
     if let Some(top1) = number(run, "top1") {
         return Some((top1, "top-1 on test images"));
     }
@@ -70,7 +70,7 @@ pub(super) fn accuracy(run: &RunRecord) -> Option<(f64, &'static str)> {
 }
 
 /// Seconds of work.
-pub(super) fn seconds(run: &RunRecord) -> Option<f64> {
+pub fn seconds(run: &RunRecord) -> Option<f64> {
     let finished = run.history().finished.and_then(|(_, seconds)| seconds);
     number(run, "timing.seconds").or(finished)
 }
