@@ -11,6 +11,7 @@ mod export;
 mod latency;
 mod predict;
 mod rank;
+mod report;
 mod resume;
 mod retrain;
 mod select;
