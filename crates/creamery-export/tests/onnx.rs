@@ -32,6 +32,14 @@ fn smallest() -> Model {
     model(Space::builtin("tiny-32").unwrap().smallest(28).unwrap())
 }
 
+#[test]
+fn the_page_has_the_example_as_it_is_compiled() {
+    let page = include_str!("../../../docs/onnx.md");
+    let example = include_str!("../examples/tract.rs");
+    let code = &example[example.find("use std::error::Error;").unwrap()..];
+    assert!(page.contains(&format!("```rust\n{code}```\n")));
+}
+
 fn shape(value: &ValueInfoProto) -> Vec<String> {
     let tensor = value.r#type.as_ref().unwrap().tensor_type.as_ref().unwrap();
     let dims = &tensor.shape.as_ref().unwrap().dim;

@@ -8,6 +8,7 @@ use creamery_data::{Batch, Loader, Pipeline, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Accuracy, Event, Events, Images, Teacher};
+use crate::memory::peak_memory;
 use crate::run::MetricsFile;
 use crate::{
     Checkpoint, CheckpointError, DataSettings, Identity, RunData, RunFolder, TrainError,
@@ -186,6 +187,9 @@ pub struct Timing {
     /// Seconds of it in which the next batch was not ready yet.
     #[serde(default)]
     pub data_wait: f64,
+    /// The most memory that a process of it held, in bytes; 0 where the system does not tell.
+    #[serde(default)]
+    pub peak_memory_bytes: u64,
 }
 
 /// The engine's own state.
@@ -205,6 +209,9 @@ struct Progress {
     #[serde(default)]
     epoch_data_wait: f64,
     metrics_bytes: u64,
+    /// Over all resumptions.
+    #[serde(default)]
+    peak_memory_bytes: u64,
     /// Whether the current position comes after an epoch whose end was not worked off yet.
     epoch_pending: bool,
 }
@@ -347,7 +354,10 @@ impl<'a> Engine<'a> {
         }
         self.tick();
         let Progress {
-            seconds, data_wait, ..
+            seconds,
+            data_wait,
+            peak_memory_bytes,
+            ..
         } = self.progress;
         let steps = self.progress.at.step;
         self.events.emit(Event::Finished { steps, seconds })?;
@@ -356,6 +366,7 @@ impl<'a> Engine<'a> {
             seconds,
             images_per_second: rate(images, seconds),
             data_wait,
+            peak_memory_bytes,
         }))
     }
 
@@ -430,6 +441,8 @@ impl<'a> Engine<'a> {
         let now = Instant::now();
         self.progress.seconds += now.duration_since(self.clock).as_secs_f64();
         self.clock = now;
+        let peak = &mut self.progress.peak_memory_bytes;
+        *peak = (*peak).max(peak_memory());
     }
 }
 

@@ -45,6 +45,7 @@ mod error;
 mod eval;
 pub mod event;
 mod init;
+mod memory;
 mod model;
 pub mod optim;
 mod recipe;
@@ -61,6 +62,7 @@ pub use dropout::dropout_mask;
 pub use error::TrainError;
 pub use eval::{Tally, evaluate, evaluate_each, images};
 pub use init::{Init, start_from};
+pub use memory::peak_memory;
 pub use model::{Model, ModelInput};
 pub use recipe::{RECIPES, Recipe};
 pub use retrain::{

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use creamery_data::{Augment, DataSet, Normalisation, Pipeline};
-use creamery_nn::{Device, Subnet};
+use creamery_nn::{Device, NnError, Subnet};
 use creamery_space::{Architecture, Space};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{read_weights, write_weights};
+use crate::checkpoint::{read_metadata, read_weights, write_weights};
 use crate::{CheckpointError, RunData, TrainError};
 
 const FORMAT: &str = "1";
@@ -97,6 +97,24 @@ impl ModelInput {
     }
 }
 
+impl ModelInput {
+    /// What a model's file says of its input, without reading its weights.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged, or does not say it.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let metadata = read_metadata(path)?;
+        let foreign = |reason: String| CheckpointError::Foreign {
+            path: path.to_owned(),
+            reason,
+        };
+        let input = metadata
+            .get("input")
+            .ok_or_else(|| foreign("it has no `input`".into()))?;
+        Ok(serde_json::from_str(input).map_err(|e| foreign(format!("its `input`: {e}")))?)
+    }
+}
+
 impl Model {
     /// Writes the model, whole or not at all.
     ///
@@ -148,8 +166,46 @@ impl Model {
         let space = Space::from_toml(part("space")?, &path.display().to_string())
             .map_err(|e| bad("space", &e))?;
         let classes = input.classes.len();
+        // Metadata alone could tell of a network that fills the memory.
+        let cost = space.cost(&architecture, input.channels, classes);
+        let params = cost.map_err(NnError::from)?.params;
+        let values: usize = tensors.iter().map(|tensor| tensor.values.len()).sum();
+        if params > values as u64 {
+            let reason =
+                format!("its architecture has {params} parameters, its tensors {values} values");
+            return Err(foreign(reason).into());
+        }
         let mut net = Subnet::new(&space, &architecture, input.channels, classes, 0, device)?;
         net.load(tensors, device)?;
         Ok(Self { net, space, input })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_without_their_weights_are_refused_before_the_network_is_built() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let space = Space::builtin("tiny-32").unwrap();
+        let architecture = space.smallest(28).unwrap();
+        let device = Device::flex();
+        let net = Subnet::new(&space, &architecture, 1, 2, 0, &device).unwrap();
+        let input = ModelInput {
+            data: String::new(),
+            classes: vec!["a".into(), "b".into()],
+            channels: 1,
+            shorter_side: 28,
+            mean: vec![0.5],
+            std: vec![0.5],
+        };
+        Model { net, space, input }.save(&path).unwrap();
+        let (tensors, metadata) = read_weights(&path).unwrap();
+        assert!(Model::load(&path, &device).is_ok());
+        write_weights(&path, &tensors[..1], metadata).unwrap();
+        let error = Model::load(&path, &device).unwrap_err().to_string();
+        assert!(error.contains("parameters, its tensors"), "{error}");
     }
 }

@@ -23,6 +23,16 @@ enum Shown {
 }
 
 impl Progress {
+    /// Nothing, until it is told to [`speak`](Self::speak).
+    pub(crate) fn silent() -> Self {
+        Self::showing(Shown::Nothing)
+    }
+
+    /// Goes on as [`stderr`](Self::stderr).
+    pub(crate) fn speak(&mut self) {
+        self.shown = Self::stderr(false).shown;
+    }
+
     /// On standard error: a bar if it is a terminal, else a line for each epoch; nothing if `quiet`.
     pub fn stderr(quiet: bool) -> Self {
         if quiet {

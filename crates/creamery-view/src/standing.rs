@@ -119,18 +119,43 @@ impl Standing {
             parts.extend(self.left(elapsed));
             return parts.join("  ");
         }
-        let epoch = (self.steps / self.steps_per_epoch.max(1) + 1).min(self.epochs);
-        let mut parts = vec![format!("epoch {epoch}/{}", self.epochs)];
+        let mut parts = vec![self.epoch()];
         if let Some(loss) = self.loss {
-            let seconds = elapsed.as_secs_f64().max(1e-9);
-            let images = (self.steps - self.resumed_at) as f64 * self.batch as f64;
-            parts.push(rate(images / seconds));
+            parts.push(self.pace(elapsed));
             parts.push(format!("loss {loss:.3}"));
             parts.push(format!("lr {}", short_rate(self.lr)));
         }
         parts.extend(self.best());
         parts.extend(self.left(elapsed));
         parts.join("  ")
+    }
+
+    /// What stands above curves that tell the rest: as [`message`](Self::message), less what they tell, with the share of the last
+    /// epoch in which the training waited for data.
+    pub fn headline(&self, elapsed: Duration, waited: Option<f64>) -> String {
+        if self.selection.is_some() {
+            return self.message(elapsed);
+        }
+        let mut parts = vec![self.epoch()];
+        if self.loss.is_some() {
+            parts.push(self.pace(elapsed));
+        }
+        parts.extend(waited.map(waiting));
+        parts.extend(self.best());
+        parts.extend(self.left(elapsed));
+        parts.join("  ")
+    }
+
+    fn epoch(&self) -> String {
+        let epoch = (self.steps / self.steps_per_epoch.max(1) + 1).min(self.epochs);
+        format!("epoch {epoch}/{}", self.epochs)
+    }
+
+    /// Images per second since this process took the run up.
+    fn pace(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs_f64().max(1e-9);
+        let images = (self.steps - self.resumed_at) as f64 * self.batch as f64;
+        rate(images / seconds)
     }
 
     /// The line of an epoch that has ended, counted from 0.
@@ -157,7 +182,7 @@ impl Standing {
     fn waited(&self, epoch: &EpochEnd) -> Option<String> {
         let images = (self.steps_per_epoch * self.batch as u64) as f64;
         let share = epoch.data_wait * epoch.images_per_second / images;
-        (share >= 0.05).then(|| format!("{:.0}% waiting for data", 100.0 * share))
+        (share >= 0.05).then(|| waiting(share))
     }
 
     fn best(&self) -> Option<String> {
@@ -194,12 +219,16 @@ pub(crate) struct EpochEnd {
     pub raw: Option<Accuracy>,
 }
 
+fn waiting(share: f64) -> String {
+    format!("{:.0}% waiting for data", 100.0 * share)
+}
+
 fn rate(images_per_second: f64) -> String {
     format!("{} images/s", rounded_count(images_per_second as u64))
 }
 
 /// A learning rate to three digits: `0.05`, `1.2e-5`.
-fn short_rate(lr: f64) -> String {
+pub(crate) fn short_rate(lr: f64) -> String {
     if lr == 0.0 || lr >= 0.001 {
         let text = format!("{lr:.4}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -12,6 +12,8 @@ use creamery_nn::NnError;
 use creamery_search::rank::RankError;
 use creamery_space::{LatencyTableError, SpaceError};
 use creamery_train::{CheckpointError, ConfigError, RunError, TrainError};
+use creamery_view::report::ReportError;
+use creamery_view::tensorboard::TensorBoardError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,12 @@ pub(crate) enum CommandError {
     /// An export.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A page about a run.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Files for TensorBoard.
+    #[error(transparent)]
+    TensorBoard(#[from] TensorBoardError),
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -141,7 +149,9 @@ impl CommandError {
             | Self::Write { .. }
             | Self::Output(_)
             | Self::Signals(_)
-            | Self::Rank(_) => false,
+            | Self::Rank(_)
+            | Self::Report(_)
+            | Self::TensorBoard(_) => false,
         }
     }
 

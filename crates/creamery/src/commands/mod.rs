@@ -10,6 +10,7 @@ pub(crate) mod import;
 pub(crate) mod predict;
 pub(crate) mod profile;
 pub(crate) mod rank;
+pub(crate) mod report;
 pub(crate) mod retrain;
 pub(crate) mod search;
 pub(crate) mod select;

@@ -9,7 +9,6 @@ use creamery_train::{
     Candidate, DataSettings, Init, Model, Outcome, RECIPES, Recipe, RetrainConfig, RetrainResult,
     RunData, merge, retrain,
 };
-use creamery_view::Progress;
 use toml::{Table, Value};
 
 use crate::answer::Answer;
@@ -147,7 +146,7 @@ pub(crate) fn retrain_in(
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
-    events.add(Progress::stderr(global.quiet));
+    interrupt::watch(&mut events, "retrain", &place.run, global);
     let outcome = retrain(config, candidate, data, &place.run, &mut events, stop);
     drop(events);
     let outcome = place.conclude(outcome.map_err(CommandError::from))?;
