@@ -51,7 +51,8 @@ fn results(runs: &[&RunRecord], names: &[String]) -> Table {
     for (run, name) in runs.iter().zip(names) {
         let none = || "–".to_owned();
         let count = |path: &str| number(run, path).map_or_else(none, |n| rounded_count(n as u64));
-        let (top1, of) = accuracy(run).map_or((none(), ""), |(top1, of)| (format!("{top1:.2}%"), of));
+        let (top1, of) =
+            accuracy(run).map_or((none(), ""), |(top1, of)| (format!("{top1:.2}%"), of));
         table.rows.push(vec![
             name.clone(),
             run.task().to_owned(),
@@ -75,7 +76,11 @@ fn charts(runs: &[&RunRecord], names: &[String]) -> [Lines; 2] {
     let axis = Axis::new(if in_epochs { "epochs" } else { "steps" }, "");
     let chart = |title: &str, y: Axis, of: &dyn Fn(&RunRecord, Time) -> [Series; 2]| {
         let series = runs.iter().zip(names).flat_map(|(run, name)| {
-            let time = if in_epochs { Time::of(run) } else { Time::in_steps() };
+            let time = if in_epochs {
+                Time::of(run)
+            } else {
+                Time::in_steps()
+            };
             let [training, held_out] = of(run, time);
             let both = !training.points.is_empty() && !held_out.points.is_empty();
             let training_name = name.clone();
@@ -121,9 +126,8 @@ fn charts(runs: &[&RunRecord], names: &[String]) -> [Lines; 2] {
 fn fronts(runs: &[&RunRecord], names: &[String]) -> Result<Option<String>, ReportError> {
     let groups = runs.iter().zip(names).filter_map(|(run, name)| {
         let winner = found::network(run).map(|found| found.architecture);
-        let label = |of: &creamery_space::Architecture| {
-            (winner.as_ref() == Some(of)).then(String::new)
-        };
+        let label =
+            |of: &creamery_space::Architecture| (winner.as_ref() == Some(of)).then(String::new);
         // Of one measure only: scores of the board are of other images than evaluations.
         let mut groups = front::groups(run, |cost| cost.macs as f64, &label);
         (!groups.is_empty()).then(|| Group {
@@ -158,9 +162,10 @@ fn differences(runs: &[&RunRecord], names: &[String]) -> Option<Table> {
         })
         .collect();
     let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
-    let differ = keys
-        .into_iter()
-        .filter(|key| flat.iter().any(|settings| settings.get(*key) != flat[0].get(*key)));
+    let differ = keys.into_iter().filter(|key| {
+        flat.iter()
+            .any(|settings| settings.get(*key) != flat[0].get(*key))
+    });
     let mut columns = vec![("setting".to_owned(), Kind::Text)];
     columns.extend(names.iter().map(|name| (name.clone(), Kind::Text)));
     let rows = differ.take(MOST_SETTINGS).map(|key| {

@@ -77,7 +77,12 @@ impl Report<'_> {
         notes.extend(unfinished(run));
         for other in self.compared {
             let name = page::name(other);
-            notes.extend(other.notes().into_iter().map(|note| format!("{name}: {note}")));
+            notes.extend(
+                other
+                    .notes()
+                    .into_iter()
+                    .map(|note| format!("{name}: {note}")),
+            );
         }
         let page = Page {
             title: page::name(run),

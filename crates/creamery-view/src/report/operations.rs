@@ -63,7 +63,10 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
 /// What a path does at a place.
 fn choice(path: &Architecture, stage: usize, block: usize) -> i8 {
     let stage = path.choices.get(stage);
-    stage.and_then(|stage| stage.get(block)).copied().unwrap_or(SKIP)
+    stage
+        .and_then(|stage| stage.get(block))
+        .copied()
+        .unwrap_or(SKIP)
 }
 
 /// The column of a choice: that of its operation, or the last.

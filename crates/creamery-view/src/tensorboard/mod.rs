@@ -248,7 +248,10 @@ impl EventFile {
             Event::Evaluated { cost, top1, .. } => {
                 let step = self.evaluated as u64;
                 self.evaluated += 1;
-                let values = [("selection/top1", *top1), ("selection/macs", cost.macs as f64)];
+                let values = [
+                    ("selection/top1", *top1),
+                    ("selection/macs", cost.macs as f64),
+                ];
                 self.scalars(step, &values)
             }
             Event::Warning { message } => self.text(self.step, "warning", message.clone()),
@@ -314,7 +317,8 @@ impl EventFile {
     fn finish(&mut self, run: &Path) -> io::Result<()> {
         self.board(self.step)?;
         let path = run.join("confusion.json");
-        let small = fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= MAX_CONFUSION);
+        let small =
+            fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= MAX_CONFUSION);
         let confusion = small.then(|| fs::read(path)).and_then(Result::ok);
         let confusion = confusion.and_then(|text| serde_json::from_slice::<Confusion>(&text).ok());
         if let Some(image) = confusion.as_ref().and_then(picture::confusion) {

@@ -78,7 +78,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
 /// A run by its folder, or by a file in it.
 fn read(path: &Path) -> Result<RunRecord, CommandError> {
     let folder = match path.is_file() {
-        true => path.parent().filter(|folder| !folder.as_os_str().is_empty()),
+        true => path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty()),
         false => Some(path),
     };
     RunRecord::read(folder.unwrap_or(Path::new("."))).map_err(|error| match error {
