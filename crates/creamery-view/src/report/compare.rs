@@ -53,7 +53,8 @@ fn results(runs: &[&RunRecord], names: &[String]) -> Table {
     for (run, name) in runs.iter().zip(names) {
         let none = || "–".to_owned();
         let count = |path: &str| number(run, path).map_or_else(none, |n| rounded_count(n as u64));
-        let (top1, of) = accuracy(run).map_or((none(), ""), |(top1, of)| (format!("{top1:.2}%"), of));
+        let (top1, of) =
+            accuracy(run).map_or((none(), ""), |(top1, of)| (format!("{top1:.2}%"), of));
         table.rows.push(vec![
             name.clone(),
             run.task().to_owned(),
@@ -77,7 +78,11 @@ fn charts(runs: &[&RunRecord], names: &[String]) -> [Lines; 2] {
     let axis = Axis::new(if in_epochs { "epochs" } else { "steps" }, "");
     let chart = |title: &str, y: Axis, of: &dyn Fn(&RunRecord, Time) -> [Series; 2]| {
         let series = runs.iter().zip(names).flat_map(|(run, name)| {
-            let time = if in_epochs { Time::of(run) } else { Time::in_steps() };
+            let time = if in_epochs {
+                Time::of(run)
+            } else {
+                Time::in_steps()
+            };
             let [training, held_out] = of(run, time);
             let both = !training.points.is_empty() && !held_out.points.is_empty();
             let training_name = name.clone();
@@ -123,9 +128,8 @@ fn charts(runs: &[&RunRecord], names: &[String]) -> [Lines; 2] {
 fn fronts(runs: &[&RunRecord], names: &[String]) -> Result<Option<String>, ReportError> {
     let groups = runs.iter().zip(names).filter_map(|(run, name)| {
         let winner = found::network(run).map(|found| found.architecture);
-        let label = |of: &creamery_space::Architecture| {
-            (winner.as_ref() == Some(of)).then(String::new)
-        };
+        let label =
+            |of: &creamery_space::Architecture| (winner.as_ref() == Some(of)).then(String::new);
         // Of one measure only: scores of the board are of other images than evaluations.
         let mut groups = front::groups(run, |cost| cost.macs as f64, &label);
         (!groups.is_empty()).then(|| Group {
@@ -160,9 +164,19 @@ fn differences(runs: &[&RunRecord], names: &[String]) -> Option<Table> {
         })
         .collect();
     let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
-    let differ = keys
-        .into_iter()
-        .filter(|key| flat.iter().any(|settings| settings.get(*key) != flat[0].get(*key)));
+    // What one kind of run has and another has not is no difference between these.
+    let same = |key: &String| {
+        let all = runs.iter().zip(&flat);
+        all.clone().all(|(run, settings)| {
+            let value = settings.get(key);
+            all.clone().all(|(other, others)| {
+                let other_value = others.get(key);
+                value == other_value
+                    || (run.task() != other.task() && (value.is_none() || other_value.is_none()))
+            })
+        })
+    };
+    let differ = keys.into_iter().filter(|key| !same(key));
     let mut columns = vec![("setting".to_owned(), Kind::Text)];
     columns.extend(names.iter().map(|name| (name.clone(), Kind::Text)));
     let rows = differ.take(MOST_SETTINGS).map(|key| {

@@ -168,7 +168,6 @@ impl Report<'_> {
             front::section(run)?,
             curves::section(run)?,
             board::section(run)?,
-            operations::section(run)?,
             result::confusion(run)?,
             data::section(run),
             timing::section(run)?,

@@ -25,7 +25,11 @@ pub fn text(run: &RunRecord, of_result: &str, setting: &str) -> Option<String> {
     let found = found.and_then(Value::as_str).map(str::to_owned);
     found.or_else(|| {
         let setting = run.setting(setting)?;
-        Some(setting.as_str().map_or_else(|| setting.to_string(), str::to_owned))
+        Some(
+            setting
+                .as_str()
+                .map_or_else(|| setting.to_string(), str::to_owned),
+        )
     })
 }
 
@@ -73,7 +77,9 @@ pub fn seconds(run: &RunRecord) -> Option<f64> {
 
 /// Seconds for people; what no duration can be is not shown.
 pub(super) fn readable(seconds: f64) -> Option<String> {
-    std::time::Duration::try_from_secs_f64(seconds).ok().map(duration)
+    std::time::Duration::try_from_secs_f64(seconds)
+        .ok()
+        .map(duration)
 }
 
 /// The numbers that are seen first.
@@ -131,7 +137,9 @@ pub(super) fn confusion(run: &RunRecord) -> Result<Option<Section>, ReportError>
     let mut blocks = vec![Block::Figures(vec![matrix.svg()?]), Block::Table(table)];
     if confusion.classes.len() > MOST_CLASSES {
         let rest = confusion.classes.len() - MOST_CLASSES;
-        blocks.push(Block::Text(format!("and {rest} more classes, in confusion.json")));
+        blocks.push(Block::Text(format!(
+            "and {rest} more classes, in confusion.json"
+        )));
     }
     Ok(Section::of("confusion", "Classes", blocks))
 }
