@@ -8,6 +8,7 @@ use crate::cifar::{self, Records, Variant};
 use crate::error::DataError;
 use crate::folder::{self, SkippedImage};
 use crate::normalisation::Normalisation;
+use crate::picture::Interpolation;
 use crate::pipeline::{Augment, Pipeline};
 use crate::spec::{FASHION_MNIST_DIR, Spec};
 use crate::split::{Split, check_labels};
@@ -162,6 +163,7 @@ impl DataSet {
         Pipeline {
             resolution,
             shorter_side,
+            interpolation: Interpolation::default(),
             channels: self.channels,
             augment: Augment {
                 crop_padding,

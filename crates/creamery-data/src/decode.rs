@@ -112,7 +112,8 @@ pub(crate) fn decode(file: &[u8]) -> Result<Image, ImageError> {
     }
 }
 
-fn check_size(width: usize, height: usize) -> Result<(), ImageError> {
+/// Refuses what no photograph is, before memory is taken for it.
+pub(crate) fn check_size(width: usize, height: usize) -> Result<(), ImageError> {
     if width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS {
         Err(ImageError::TooLarge { width, height })
     } else {

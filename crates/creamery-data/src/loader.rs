@@ -319,15 +319,16 @@ impl Plan {
             |image, out| {
                 let key = first_key.wrapping_add(image as u64);
                 let mut rng = creamery_rng::stream(seed, "augment", key);
-                self.transform
-                    .train(&self.split.image(image)?, &mut rng, out)
+                let stored = self.split.stored(image)?;
+                self.transform.train(&stored.picture()?, &mut rng, out)
             },
         )
     }
 
     fn evaluation_parcel(&self, range: Range<usize>) -> Result<Parcel, DataError> {
         self.parcel(range, |image, out| {
-            self.transform.evaluate(&self.split.image(image)?, out)
+            let stored = self.split.stored(image)?;
+            self.transform.evaluate(&stored.picture()?, out)
         })
     }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode;
+use crate::decode::{self, ImageError};
 use crate::error::DataError;
 use crate::image::Image;
+use crate::picture::Stored;
 
 /// Labelled images in a fixed order.
 ///
@@ -193,6 +194,18 @@ impl Split {
         }
     }
 
+    /// Image `index` as it is stored, for a [`Picture`](crate::picture::Picture) of which only a part is decoded.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image), but for damage that shows in decoding.
+    pub(crate) fn stored(&self, index: usize) -> Result<Stored<'_>, DataError> {
+        let member = self.member(index)?;
+        match &self.source.images {
+            Images::Memory { .. } => self.image(index).map(Stored::Pixels),
+            Images::Files(files) => files[member].stored(),
+        }
+    }
+
     /// How many images each class has.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes()];
@@ -267,6 +280,20 @@ impl fmt::Debug for Split {
 }
 
 impl ImageFile {
+    /// Reads the file.
+    fn stored(&self) -> Result<Stored<'_>, DataError> {
+        match std::fs::read(&self.path) {
+            Ok(bytes) => Ok(Stored::File {
+                bytes: bytes.into(),
+                path: &self.path,
+            }),
+            Err(error) => Err(DataError::Image {
+                path: self.path.clone(),
+                fault: ImageError::Unreadable(error),
+            }),
+        }
+    }
+
     /// Reads and decodes the file.
     pub(crate) fn decode(&self) -> Result<Image, DataError> {
         decode::read(&self.path).map_err(|fault| DataError::Image {
