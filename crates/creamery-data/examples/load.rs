@@ -14,7 +14,9 @@ use creamery_data::{DataSet, Interpolation, Loader, Normalisation, OpenOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let source = arguments.next().ok_or("give a data set, such as folder:DIR")?;
+    let source = arguments
+        .next()
+        .ok_or("give a data set, such as folder:DIR")?;
     let (mut resolution, mut threads, mut batch, mut images, mut rounds) = (224, 1, 64, 1024, 3);
     let (mut crop_scale, mut policy, mut evaluation) = (Some(0.08), None, false);
     let mut interpolation = Interpolation::Bilinear;
@@ -27,7 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             interpolation = Interpolation::Bicubic;
             continue;
         }
-        let value = arguments.next().ok_or_else(|| format!("{flag} needs a value"))?;
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--resolution" => resolution = value.parse()?,
             "--threads" => threads = value.parse()?,
@@ -44,7 +48,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         mean: vec![0.485, 0.456, 0.406],
         std: vec![0.229, 0.224, 0.225],
     };
-    let normalisation = if data.channels == 3 { imagenet } else { Normalisation::of(&data.train)? };
+    let normalisation = if data.channels == 3 {
+        imagenet
+    } else {
+        Normalisation::of(&data.train)?
+    };
     let mut pipeline = data.pipeline(resolution, normalisation);
     pipeline.interpolation = interpolation;
     pipeline.augment.crop_scale = crop_scale;
@@ -65,7 +73,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             loaded += batch?.n;
         }
         let seconds = start.elapsed().as_secs_f64();
-        println!("{loaded} images in {seconds:.3} s: {:.1} a second", loaded as f64 / seconds);
+        println!(
+            "{loaded} images in {seconds:.3} s: {:.1} a second",
+            loaded as f64 / seconds
+        );
     }
     Ok(())
 }

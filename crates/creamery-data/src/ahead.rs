@@ -1,7 +1,9 @@
 //! Work done ahead of its consumer by threads, delivered in order.
 
 use std::any::Any;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use crate::error::DataError;
@@ -14,26 +16,126 @@ pub(crate) type Make<T> = Box<dyn FnMut(u64) -> Option<T> + Send>;
 
 /// The sequence `make(0), make(1), ..` up to the first `None`, computed ahead.
 ///
-/// Item `i` is made by thread `i % threads` and waits in that thread's own queue, so the order needs no
-/// agreement between threads and a queue's bound is a bound on memory. Without threads, items are made
-/// when they are asked for. Dropping the sequence stops its threads as soon as each has finished its item.
+/// A free thread takes the next item that nobody has begun, as long as that is within a window from the consumer's place: so one
+/// slow item stalls nobody before the window is full, and the window is a bound on memory. Items wait in their places, which
+/// gives the order. Without threads, items are made when they are asked for. Dropping the sequence stops its threads as soon as
+/// each has finished its item.
 pub(crate) enum Ahead<T> {
     /// The consumer makes each item itself.
     Inline { make: Make<T>, next: u64 },
-    /// The next item waits in lane `next`.
-    Threads { lanes: Vec<Lane<T>>, next: usize },
+    /// Threads make them.
+    Threads {
+        shared: Arc<Shared<T>>,
+        threads: Vec<JoinHandle<()>>,
+    },
 }
 
-/// One thread and its queue.
-pub(crate) struct Lane<T> {
-    /// Dropped first, which is what tells the thread to stop.
-    queue: Option<Receiver<T>>,
-    thread: Option<JoinHandle<()>>,
+/// What threads and consumer share.
+pub(crate) struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// The consumer's item is there.
+    arrived: Condvar,
+    /// The window has moved, or all is over.
+    room: Condvar,
+    window: usize,
+}
+
+struct State<T> {
+    /// The item that the consumer takes next.
+    next: u64,
+    /// The items from `next` on that have been begun.
+    places: VecDeque<Place<T>>,
+    /// No more items are begun.
+    over: bool,
+}
+
+enum Place<T> {
+    /// A thread works on it.
+    Begun,
+    Made(T),
+    /// The sequence ends before it.
+    End,
+    /// Its thread panicked.
+    Panicked(String),
+}
+
+impl<T> Shared<T> {
+    /// Nothing that holds the lock can panic halfway, so a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes items until there are no more to begin.
+    fn work(&self, mut make: Make<T>) {
+        let mut state = self.lock();
+        loop {
+            while !state.over && state.places.len() >= self.window {
+                state = self
+                    .room
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.over {
+                return;
+            }
+            let item = state.next + state.places.len() as u64;
+            state.places.push_back(Place::Begun);
+            drop(state);
+            // A panic is carried to the consumer, and the maker is not used again.
+            let made = catch_unwind(AssertUnwindSafe(|| make(item)));
+            state = self.lock();
+            let place = match made {
+                Ok(Some(made)) => Place::Made(made),
+                Ok(None) => Place::End,
+                Err(panic) => Place::Panicked(message_of(&*panic)),
+            };
+            if !matches!(place, Place::Made(_)) {
+                state.over = true;
+                self.room.notify_all();
+            }
+            // Only the consumer's own item is never taken away, and that only once it is made.
+            let at = (item - state.next) as usize;
+            state.places[at] = place;
+            if at == 0 {
+                self.arrived.notify_one();
+            }
+        }
+    }
+
+    /// Waits for the next item and takes it.
+    fn take(&self) -> Option<Result<T, DataError>> {
+        let mut state = self.lock();
+        loop {
+            match state.places.front() {
+                Some(Place::Made(_)) => {
+                    state.next += 1;
+                    let taken = state.places.pop_front();
+                    self.room.notify_one();
+                    if let Some(Place::Made(made)) = taken {
+                        return Some(Ok(made));
+                    }
+                }
+                Some(Place::End) => return None,
+                Some(Place::Panicked(message)) => {
+                    let message = message.clone();
+                    state.places[0] = Place::End;
+                    return Some(Err(DataError::Worker { message }));
+                }
+                // Threads stop only where they leave a last place that says why.
+                Some(Place::Begun) | None => {
+                    state = self
+                        .arrived
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
 }
 
 impl<T: Send + 'static> Ahead<T> {
     /// Starts `threads` threads (0: none), each with its own maker from `maker`, that run up to `ahead`
-    /// items ahead, and one more that each thread has in hand.
+    /// items ahead of the consumer, those in their hands included; at least one for each.
     ///
     /// # Errors
     /// [`DataError::Threads`] if the system refuses a thread.
@@ -49,27 +151,38 @@ impl<T: Send + 'static> Ahead<T> {
                 next: 0,
             });
         }
-        let capacity = ahead.div_ceil(threads).max(1);
-        let mut lanes = Vec::with_capacity(threads);
-        for first in 0..threads {
-            let (sender, queue) = sync_channel(capacity);
-            let make = maker();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                next: 0,
+                places: VecDeque::new(),
+                over: false,
+            }),
+            arrived: Condvar::new(),
+            room: Condvar::new(),
+            window: ahead.max(threads),
+        });
+        // Built first, so that threads stop if one of them cannot be started.
+        let mut ahead = Self::Threads {
+            shared: Arc::clone(&shared),
+            threads: Vec::with_capacity(threads),
+        };
+        for number in 0..threads {
+            let (shared, make) = (Arc::clone(&shared), maker());
             let thread = Builder::new()
-                .name(format!("data-{first}"))
-                .spawn(move || work(make, first as u64, threads as u64, &sender))
+                .name(format!("data-{number}"))
+                .spawn(move || shared.work(make))
                 .map_err(|source| DataError::Threads { source })?;
-            lanes.push(Lane {
-                queue: Some(queue),
-                thread: Some(thread),
-            });
+            if let Self::Threads { threads, .. } = &mut ahead {
+                threads.push(thread);
+            }
         }
-        Ok(Self::Threads { lanes, next: 0 })
+        Ok(ahead)
     }
 
     /// The next item; `None` at the end.
     ///
     /// # Errors
-    /// [`DataError::Worker`] if the thread whose turn it is has panicked.
+    /// [`DataError::Worker`] if the thread that made it has panicked.
     pub(crate) fn next(&mut self) -> Option<Result<T, DataError>> {
         match self {
             Self::Inline { make, next } => {
@@ -77,61 +190,30 @@ impl<T: Send + 'static> Ahead<T> {
                 *next += 1;
                 Some(Ok(item))
             }
-            Self::Threads { lanes, next } => {
-                let lane = &mut lanes[*next];
-                match lane.queue.as_ref()?.recv() {
-                    Ok(item) => {
-                        *next = (*next + 1) % lanes.len();
-                        Some(Ok(item))
-                    }
-                    // The thread has gone: at its end, or by a panic.
-                    Err(_) => match lane.thread.take()?.join() {
-                        Ok(()) => None,
-                        Err(panic) => Some(Err(DataError::Worker {
-                            message: message_of(&*panic),
-                        })),
-                    },
-                }
-            }
-        }
-    }
-}
-
-fn work<T>(mut make: Make<T>, first: u64, step: u64, queue: &SyncSender<T>) {
-    let mut next = first;
-    while let Some(item) = make(next) {
-        if queue.send(item).is_err() {
-            return;
-        }
-        next += step;
-    }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "it gave no reason".to_owned())
-}
-
-impl<T> Drop for Lane<T> {
-    fn drop(&mut self) {
-        drop(self.queue.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic that nobody waited for changes nothing that was delivered.
-            let _ = thread.join();
+            Self::Threads { shared, .. } => shared.take(),
         }
     }
 }
 
 impl<T> Drop for Ahead<T> {
     fn drop(&mut self) {
-        if let Self::Threads { lanes, .. } = self {
-            // All are told to stop before any is waited for.
-            for lane in lanes {
-                drop(lane.queue.take());
+        if let Self::Threads { shared, threads } = self {
+            shared.lock().over = true;
+            shared.room.notify_all();
+            for thread in threads.drain(..) {
+                // Panics of makers were caught, and there is nobody to tell of others.
+                let _ = thread.join();
             }
         }
     }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it gave no reason".to_owned())
 }
 
 #[cfg(test)]
@@ -172,8 +254,8 @@ mod tests {
         let mut ahead = Ahead::start(3, 6, maker).unwrap();
         for i in 0..1000 {
             assert_eq!(ahead.next().unwrap().unwrap(), i);
-            // Taken, waiting in three queues of two, and one in each thread's hand.
-            assert!(made.load(Ordering::SeqCst) <= i + 1 + 6 + 3);
+            // Those taken, and a window of six.
+            assert!(made.load(Ordering::SeqCst) <= i + 1 + 6);
         }
         drop(ahead);
         let stopped = made.load(Ordering::SeqCst);
@@ -183,6 +265,30 @@ mod tests {
             stopped,
             "a thread outlived the sequence"
         );
+    }
+
+    #[test]
+    fn a_slow_item_stalls_nobody_within_the_window() {
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let blocked = Arc::new(Mutex::new(blocked));
+        let made = Arc::new(AtomicU64::new(0));
+        let maker = || -> Make<u64> {
+            let (blocked, made) = (Arc::clone(&blocked), Arc::clone(&made));
+            Box::new(move |i| {
+                if i == 0 {
+                    blocked.lock().unwrap().recv().unwrap();
+                }
+                made.fetch_add(1, Ordering::SeqCst);
+                (i < 20).then_some(i)
+            })
+        };
+        let ahead = Ahead::start(2, 10, maker).unwrap();
+        // The other thread makes the rest of the window, and no more.
+        while made.load(Ordering::SeqCst) < 9 {
+            std::thread::yield_now();
+        }
+        release.send(()).unwrap();
+        assert_eq!(collect(ahead), (0..20).collect::<Vec<_>>());
     }
 
     #[test]

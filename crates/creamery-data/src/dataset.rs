@@ -6,20 +6,42 @@ use std::sync::Arc;
 
 use crate::cifar::{self, Records, Variant};
 use crate::error::DataError;
-use crate::folder::{self, SkippedImage};
 use crate::normalisation::Normalisation;
 use crate::picture::Interpolation;
 use crate::pipeline::{Augment, Pipeline};
 use crate::spec::{FASHION_MNIST_DIR, Spec};
 use crate::split::{Split, check_labels};
-use crate::{fashion_mini, idx};
+use crate::store::SkippedImage;
+use crate::{fashion_mini, folder, idx, packed, parquet, tar};
 
 /// What may be decided when a data set is opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Leave image files that cannot be decoded out, and list them in [`DataSet::skipped`], instead of
-    /// refusing the data set. Every file of a `folder:` is then decoded once while it is opened.
+    /// Leave images that cannot be decoded, or have no label, out and list them in [`DataSet::skipped`], instead of
+    /// refusing the data set. Every image is then decoded once while it is opened, but for a `packed:` file's.
     pub skip_bad_images: bool,
+    /// How many may be left out: more are taken for a sign that something else is wrong.
+    pub max_bad_images: usize,
+    /// The list of labels of a `folder:` whose `val/` has no class folders.
+    pub val_labels: Option<PathBuf>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            skip_bad_images: false,
+            max_bad_images: 100,
+            val_labels: None,
+        }
+    }
+}
+
+/// What a source of image files holds.
+pub(crate) struct Opened {
+    pub classes: Vec<String>,
+    pub train: Split,
+    pub test: Split,
+    pub skipped: Vec<SkippedImage>,
 }
 
 /// A labelled image data set. Cheap to clone: the images are shared.
@@ -41,7 +63,7 @@ pub struct DataSet {
     pub train: Split,
     /// Images for the final report.
     pub test: Split,
-    /// Files that were left out because they cannot be used.
+    /// Images that were left out because they cannot be used.
     pub skipped: Arc<[SkippedImage]>,
 }
 
@@ -73,18 +95,24 @@ impl DataSet {
                     &path,
                     "folder:DIR needs a folder with train/ and val/ in it",
                 )?;
-                let folder = folder::open(&path, options.skip_bad_images)?;
-                let mut data = Self::new(
-                    spec,
-                    folder.classes,
-                    folder.train,
-                    folder.test,
-                    PHOTO_AUGMENT,
-                )?;
-                data.skipped = folder.skipped.into();
-                Ok(data)
+                Self::of_files(spec, folder::open(&path, options)?)
             }
+            Spec::Tar(pattern) => Self::of_files(spec, tar::open(&pattern, options)?),
+            Spec::Parquet(pattern) => Self::of_files(spec, parquet::open(&pattern, options)?),
+            Spec::Packed(path) => packed::open(spec, &path),
         }
+    }
+
+    fn of_files(name: &str, opened: Opened) -> Result<Self, DataError> {
+        let Opened {
+            classes,
+            train,
+            test,
+            skipped,
+        } = opened;
+        let mut data = Self::new(name, classes, train, test, PHOTO_AUGMENT)?;
+        data.skipped = skipped.into();
+        Ok(data)
     }
 
     /// A data set of two splits, checked to fit together.

@@ -4,7 +4,8 @@
 //! PNG files called `.jpg`. Grey images become colour by repetition, palettes and fewer bits are
 //! expanded, 16 bits keep their high byte, alpha is dropped. An orientation in EXIF is not applied.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use zune_jpeg::JpegDecoder;
@@ -74,9 +75,25 @@ pub enum ImageError {
     #[error("a damaged JPEG image ({0})")]
     Jpeg(String),
 
+    /// The resizer gave up.
+    #[error("an image that cannot be resized ({0})")]
+    Resize(String),
+
     /// The PNG decoder gave up.
     #[error("a damaged PNG image ({0})")]
     Png(String),
+
+    /// A sample or row has no image in it.
+    #[error("no image in it")]
+    Missing,
+
+    /// A sample or row has no label, or one that names no class.
+    #[error("{0}")]
+    Label(String),
+
+    /// The file that the image is a part of is damaged.
+    #[error("{0}")]
+    Container(String),
 }
 
 /// An image format that can be decoded.
@@ -97,6 +114,14 @@ pub(crate) fn sniff(start: &[u8]) -> Result<Format, ImageError> {
     } else {
         Err(ImageError::Unknown)
     }
+}
+
+/// Refuses a file that does not begin like an image.
+pub(crate) fn check_start(file: io::Result<File>) -> Result<(), ImageError> {
+    let mut start = Vec::with_capacity(SIGNATURE_BYTES);
+    file.and_then(|file| file.take(SIGNATURE_BYTES as u64).read_to_end(&mut start))
+        .map_err(ImageError::Unreadable)?;
+    sniff(&start).map(|_| ())
 }
 
 /// Reads and decodes an image file to three channels.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::cifar::CifarError;
 use crate::decode::ImageError;
 use crate::idx::IdxError;
+use crate::store::ImagePlace;
 
 /// Why a data set cannot be opened, split or loaded. Each message names the thing, the place and the mend.
 #[derive(Debug, thiserror::Error)]
@@ -19,10 +20,12 @@ pub enum DataError {
     },
 
     /// The source reads a folder, and none was given.
-    #[error("data set `{name}` needs its folder: write `{name}:DIR`")]
+    #[error("data set `{name}` needs its {}: write `{name}:{what}`", if *what == "FILE" { "file" } else { "folder" })]
     NeedsFolder {
         /// The source's name.
         name: String,
+        /// What belongs after the colon.
+        what: &'static str,
     },
 
     /// The source is embedded, and a folder was given.
@@ -80,12 +83,56 @@ pub enum DataError {
     },
 
     /// An image file cannot be used.
-    #[error("{}: {fault}; remove the file, or leave bad images out with --skip-bad-images", path.display())]
+    #[error("{place}: {fault}; remove it, or leave bad images out with --skip-bad-images")]
     Image {
-        /// The file.
-        path: PathBuf,
+        /// Where it lies.
+        place: ImagePlace,
         /// What is wrong with it.
         fault: ImageError,
+    },
+
+    /// More images than may be left out cannot be used.
+    #[error(
+        "{bad} images cannot be used, more than the {most} that may be left out (data.max_bad_images); the first: {place}: {fault}"
+    )]
+    TooManyBad {
+        /// Images that cannot be used.
+        bad: usize,
+        /// How many may be left out.
+        most: usize,
+        /// Where the first lies.
+        place: ImagePlace,
+        /// What is wrong with it.
+        fault: ImageError,
+    },
+
+    /// A file of many images cannot be used at all.
+    #[error("{}: {fault}", path.display())]
+    Container {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and the mend.
+        fault: String,
+    },
+
+    /// No files where a data set was asked for.
+    #[error("{place}: {mend}")]
+    NoFiles {
+        /// The folder or pattern.
+        place: String,
+        /// What is missing, and how to have it.
+        mend: String,
+    },
+
+    /// A list of labels does not fit the images.
+    #[error("{}, line {line}: {fault}", path.display())]
+    LabelFile {
+        /// The list.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it, and the mend.
+        fault: String,
     },
 
     /// A label names no class.
@@ -271,6 +318,7 @@ impl DataError {
                 | Self::TakesNoFolder { .. }
                 | Self::MissingFolder { .. }
                 | Self::MissingFile { .. }
+                | Self::NoFiles { .. }
         )
     }
 }

@@ -1,60 +1,90 @@
 //! Folders of images in the layout of ImageNet: `train/CLASS/*` and `val/CLASS/*`.
 //!
 //! Classes and files are sorted by the bytes of their names, so that their order is the same on every
-//! file system. Names that begin with a dot are passed over, and so are files beside the class folders.
+//! file system. Names that begin with a dot are passed over, and so are files beside the class folders. `val/` may also hold
+//! the images themselves, beside each other, with their labels in a list.
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::decode::{self, ImageError, MAX_FILE_BYTES, SIGNATURE_BYTES};
+use crate::dataset::{OpenOptions, Opened};
+use crate::decode::{ImageError, MAX_FILE_BYTES};
 use crate::error::DataError;
+use crate::labels;
 use crate::parallel::map_in_order;
-use crate::split::{ImageFile, Split};
-
-/// An image file that was left out when its data set was opened.
-#[derive(Debug)]
-pub struct SkippedImage {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub fault: ImageError,
-}
-
-/// What a folder holds.
-pub(crate) struct Folder {
-    pub classes: Vec<String>,
-    pub train: Split,
-    pub test: Split,
-    pub skipped: Vec<SkippedImage>,
-}
+use crate::split::Split;
+use crate::store::{Files, ImageFile};
+use crate::usable::{Skipped, usable};
 
 const LAYOUT: &str = "a folder data set is laid out as train/CLASS/*.jpg and val/CLASS/*.jpg";
 
 /// Lists a folder and checks every file.
 ///
-/// Every file must exist and begin as a JPEG or PNG file does. With `skip_bad_images` every file is also
-/// decoded once, which costs about what an epoch of loading does, so that those which cannot be used are
-/// known, and left out, before anything depends on them.
-pub(crate) fn open(folder: &Path, skip_bad_images: bool) -> Result<Folder, DataError> {
+/// Every file must exist and begin as a JPEG or PNG file does, or be decodable if bad ones are left out. `val/` has class folders,
+/// or images beside each other and a list of their labels, which is `val_labels` or lies where [`labels::find`] looks.
+pub(crate) fn open(folder: &Path, options: &OpenOptions) -> Result<Opened, DataError> {
     let classes = class_folders(&split_folder(folder, "train")?)?;
     let names: Vec<OsString> = classes.iter().map(|(name, _)| name.clone()).collect();
-    let mut skipped = Vec::new();
-    let training = list(&names, classes)?;
-    let validation = list(&names, class_folders(&split_folder(folder, "val")?)?)?;
-    let train = check(training, names.len(), skip_bad_images, &mut skipped)?;
-    let test = check(validation, names.len(), skip_bad_images, &mut skipped)?;
-    let classes = names
+    let texts: Vec<String> = names
         .iter()
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
-    Ok(Folder {
-        classes,
+    let training = list(&names, classes)?;
+    let val = split_folder(folder, "val")?;
+    let named = options.val_labels.clone();
+    let validation = match named.or_else(|| labels::find(folder, &val)) {
+        Some(list) => flat(&val, &list, &texts)?,
+        None => list_classes(&names, &val)?,
+    };
+    let mut skipped = Skipped::new(options);
+    let train = check(training, names.len(), &mut skipped)?;
+    let test = check(validation, names.len(), &mut skipped)?;
+    Ok(Opened {
+        classes: texts,
         train,
         test,
-        skipped,
+        skipped: skipped.finish()?,
     })
+}
+
+fn list_classes(names: &[OsString], val: &Path) -> Result<Vec<Class>, DataError> {
+    let folders = class_folders(val).map_err(|error| match error {
+        DataError::NoImages { .. } if entries(val).is_ok_and(|found| !found.is_empty()) => {
+            DataError::NoFiles {
+                place: format!("no class folders in `{}`", val.display()),
+                mend: format!(
+                    "{LAYOUT}; images beside each other need a list of their labels: `{}`, or --set data.val_labels=FILE",
+                    val.with_file_name(labels::NAMES[0]).display()
+                ),
+            }
+        }
+        error => error,
+    })?;
+    list(names, folders)
+}
+
+/// The images of a folder without class folders, with the labels that a list gives them.
+fn flat(val: &Path, list: &Path, classes: &[String]) -> Result<Vec<Class>, DataError> {
+    let mut files: Vec<(OsString, PathBuf)> = entries(val)?;
+    files.retain(|(_, path)| path != list && !path.is_dir());
+    let names: Vec<String> = files
+        .iter()
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect();
+    let labels = labels::read(list, &names, classes)?;
+    // In the files' order, each run of one label together: the order of a split says nothing else.
+    let found = files
+        .into_iter()
+        .zip(labels)
+        .filter_map(|((_, path), label)| {
+            label.map(|label| Class {
+                path: path.clone(),
+                label,
+                files: vec![path],
+            })
+        });
+    Ok(found.collect())
 }
 
 fn split_folder(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
@@ -121,61 +151,31 @@ fn list(names: &[OsString], folders: Vec<(OsString, PathBuf)>) -> Result<Vec<Cla
 }
 
 /// Checks all files of a split, and that every class folder holds a good one.
-fn check(
-    folders: Vec<Class>,
-    classes: usize,
-    skip_bad_images: bool,
-    skipped: &mut Vec<SkippedImage>,
-) -> Result<Split, DataError> {
+fn check(folders: Vec<Class>, classes: usize, skipped: &mut Skipped) -> Result<Split, DataError> {
     let listed: Vec<&PathBuf> = folders.iter().flat_map(|folder| &folder.files).collect();
-    let check = if skip_bad_images {
-        check_whole
-    } else {
-        check_start
-    };
-    let mut checks = map_in_order(listed.len(), |i| check(listed[i])).into_iter();
+    let sizes = map_in_order(listed.len(), |i| file_size(listed[i]));
+    let labels = folders
+        .iter()
+        .flat_map(|folder| std::iter::repeat_n(folder.label as u32, folder.files.len()));
+    let mut labels: Vec<Result<u32, ImageError>> = labels.map(Ok).collect();
     let mut files = Vec::with_capacity(listed.len());
-    let mut labels = Vec::with_capacity(listed.len());
-    for Class {
-        path,
-        label,
-        files: paths,
-    } in folders
-    {
-        let before = files.len();
-        for (path, check) in paths.into_iter().zip(checks.by_ref()) {
-            match check {
-                Ok(bytes) => {
-                    files.push(ImageFile { path, bytes });
-                    labels.push(label as u32);
-                }
-                Err(fault) if skip_bad_images => skipped.push(SkippedImage { path, fault }),
-                Err(fault) => return Err(DataError::Image { path, fault }),
-            }
-        }
-        if files.len() == before {
-            return Err(DataError::EmptyClass { path });
-        }
+    for ((path, size), label) in listed.into_iter().zip(sizes).zip(&mut labels) {
+        let bytes = size.unwrap_or_else(|fault| {
+            *label = Err(fault);
+            0
+        });
+        let path = path.clone();
+        files.push(ImageFile { path, bytes });
     }
-    Ok(Split::from_files(files, labels, classes))
-}
-
-/// The file's size, if it is a file that begins like an image.
-fn check_start(path: &Path) -> Result<u64, ImageError> {
-    let bytes = file_size(path)?;
-    let mut start = Vec::with_capacity(SIGNATURE_BYTES);
-    fs::File::open(path)
-        .and_then(|file| file.take(SIGNATURE_BYTES as u64).read_to_end(&mut start))
-        .map_err(ImageError::Unreadable)?;
-    decode::sniff(&start)?;
-    Ok(bytes)
-}
-
-/// The file's size, if it can be decoded.
-fn check_whole(path: &Path) -> Result<u64, ImageError> {
-    let bytes = file_size(path)?;
-    decode::read(path)?;
-    Ok(bytes)
+    let split = usable(Box::new(Files(files)), labels, classes, skipped)?;
+    let mut used = vec![false; classes];
+    (0..split.len()).for_each(|index| used[split.label(index)] = true);
+    match folders.iter().find(|folder| !used[folder.label]) {
+        Some(empty) => Err(DataError::EmptyClass {
+            path: empty.path.clone(),
+        }),
+        None => Ok(split),
+    }
 }
 
 /// The size of a file that may be read; asking first keeps a pipe from blocking.

@@ -15,6 +15,25 @@ pub struct Image {
 }
 
 impl Image {
+    /// The picture as a PNG file.
+    ///
+    /// # Errors
+    /// Those of the encoder, of a picture without pixels.
+    pub fn to_png(&self) -> Result<Vec<u8>, std::io::Error> {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, self.width as u32, self.height as u32);
+        encoder.set_color(if self.channels == 1 {
+            png::ColorType::Grayscale
+        } else {
+            png::ColorType::Rgb
+        });
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&self.pixels)?;
+        writer.finish()?;
+        Ok(file)
+    }
+
     /// The picture's brightness, one sample per pixel: 0.299 red + 0.587 green + 0.114 blue, rounded (ITU-R BT.601,
     /// as PIL's mode `L` has it).
     pub(crate) fn to_grey(&self) -> Self {

@@ -1,18 +1,17 @@
 //! Batches in a fixed order, made ahead by threads.
 //!
-//! A batch is cut into parcels of a few images. Threads make parcels, the consumer puts them together:
-//! so all threads work on one batch however large it is, and memory is bounded by two batches and what
-//! the threads have in hand. Every random choice is keyed by its place in the run, never by the thread
+//! A batch is cut into parcels of a few images. A free thread makes the next parcel, the consumer puts them together:
+//! so all threads work on one batch however large it is, and memory is bounded by two batches. Every random choice is keyed by its place in the run, never by the thread
 //! that happens to make it.
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
-
-use rand::seq::SliceRandom;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ahead::Ahead;
 use crate::error::DataError;
+use crate::order;
+use crate::picture::Picture;
 use crate::pipeline::{Pipeline, Transform};
 use crate::split::Split;
 
@@ -62,7 +61,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Batches for training: shuffled anew each epoch, augmented, endless, from batch `start_batch` of
+    /// Batches for training: drawn anew each epoch as [`Split::sampling`] says, augmented, endless, from batch `start_batch` of
     /// epoch `epoch` on. Images that do not fill an epoch's last batch are left out of that epoch.
     ///
     /// A `start_batch` beyond the epoch's end means the epochs after it, so that the position after
@@ -87,6 +86,7 @@ impl Loader {
                 batch,
             });
         }
+        split.sampling().check()?;
         Self::start(
             split,
             pipeline,
@@ -140,13 +140,13 @@ impl Loader {
             transform,
             batch,
             order,
+            epochs: Mutex::default(),
         });
         // Two batches ahead keep the threads busy even while a long step is computed.
         let ahead = 2 * plan.parcels_per_batch() as usize;
         let parcels = Ahead::start(threads, ahead, || {
             let plan = Arc::clone(&plan);
-            let mut shuffled = Shuffled::default();
-            Box::new(move |parcel| plan.make(parcel, &mut shuffled))
+            Box::new(move |parcel| plan.make(parcel))
         })?;
         Ok(Self {
             parcels,
@@ -228,12 +228,8 @@ enum Order {
     AsTheyAre,
 }
 
-/// The order of one epoch, kept by a thread for as long as it works on that epoch.
-#[derive(Default)]
-struct Shuffled {
-    epoch: Option<u64>,
-    images: Vec<u32>,
-}
+/// The images of one epoch, in its order.
+type Epoch = (u64, Arc<[u32]>);
 
 /// A few images of one batch.
 struct Parcel {
@@ -247,6 +243,8 @@ struct Plan {
     transform: Transform,
     batch: usize,
     order: Order,
+    /// The orders of the epochs at hand: at an epoch's end threads work on two.
+    epochs: Mutex<[Option<Epoch>; 2]>,
 }
 
 impl Plan {
@@ -287,14 +285,14 @@ impl Plan {
     }
 
     /// Parcel `parcel` of this loader; `None` after the last.
-    fn make(&self, parcel: u64, shuffled: &mut Shuffled) -> Option<Result<Parcel, DataError>> {
+    fn make(&self, parcel: u64) -> Option<Result<Parcel, DataError>> {
         let (epoch, index) = self.position(parcel / self.parcels_per_batch())?;
         let batch = self.range(index);
         let start = batch.start + (parcel % self.parcels_per_batch()) as usize * PARCEL;
         let range = start..(start + PARCEL).min(batch.end);
         // Only the last batch of an evaluation has fewer parcels than the others.
         (!range.is_empty()).then(|| match self.order {
-            Order::Shuffled { seed, .. } => self.training_parcel(seed, epoch, range, shuffled),
+            Order::Shuffled { seed, .. } => self.training_parcel(seed, epoch, range),
             Order::AsTheyAre => self.evaluation_parcel(range),
         })
     }
@@ -304,46 +302,59 @@ impl Plan {
         seed: u64,
         epoch: u64,
         range: Range<usize>,
-        shuffled: &mut Shuffled,
     ) -> Result<Parcel, DataError> {
-        if shuffled.epoch != Some(epoch) {
-            shuffled.images = (0..self.split.len() as u32).collect();
-            shuffled
-                .images
-                .shuffle(&mut creamery_rng::stream(seed, "shuffle", epoch));
-            shuffled.epoch = Some(epoch);
-        }
+        let order = self.epoch(seed, epoch);
         let first_key = epoch.wrapping_mul(self.split.len() as u64);
-        self.parcel(
-            shuffled.images[range].iter().map(|&image| image as usize),
-            |image, out| {
-                let key = first_key.wrapping_add(image as u64);
-                let mut rng = creamery_rng::stream(seed, "augment", key);
-                let stored = self.split.stored(image)?;
-                self.transform.train(&stored.picture()?, &mut rng, out)
-            },
-        )
+        let repeats = self.split.sampling().balance > 0.0;
+        let images = order[range.clone()].iter().map(|&image| image as usize);
+        self.parcel(range.zip(images), |(place, image), out| {
+            // An image that is drawn again is changed in another way.
+            let key = first_key.wrapping_add(if repeats { place } else { image } as u64);
+            let mut rng = creamery_rng::stream(seed, "augment", key);
+            let stored = self.split.stored(image)?;
+            let picture = Picture::of(&stored);
+            let done = picture.and_then(|picture| self.transform.train(&picture, &mut rng, out));
+            done.map_err(|fault| self.split.fault(image, fault))?;
+            Ok(self.split.label(image))
+        })
+    }
+
+    /// The order of an epoch, made by the first thread that needs it.
+    fn epoch(&self, seed: u64, epoch: u64) -> Arc<[u32]> {
+        // An order that was not finished is not there.
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, order)) = epochs.iter().flatten().find(|(of, _)| *of == epoch) {
+            return Arc::clone(order);
+        }
+        let order: Arc<[u32]> = order::epoch(&self.split, self.batch, seed, epoch).into();
+        epochs.rotate_left(1);
+        epochs[1] = Some((epoch, Arc::clone(&order)));
+        order
     }
 
     fn evaluation_parcel(&self, range: Range<usize>) -> Result<Parcel, DataError> {
         self.parcel(range, |image, out| {
             let stored = self.split.stored(image)?;
-            self.transform.evaluate(&stored.picture()?, out)
+            let picture = Picture::of(&stored);
+            let done = picture.and_then(|picture| self.transform.evaluate(&picture, out));
+            done.map_err(|fault| self.split.fault(image, fault))?;
+            Ok(self.split.label(image))
         })
     }
 
-    fn parcel(
+    fn parcel<I: Iterator>(
         &self,
-        members: impl ExactSizeIterator<Item = usize>,
-        append: impl Fn(usize, &mut Vec<f32>) -> Result<(), DataError>,
+        members: I,
+        append: impl Fn(I::Item, &mut Vec<f32>) -> Result<usize, DataError>,
     ) -> Result<Parcel, DataError> {
+        let most = members.size_hint().0;
         let mut parcel = Parcel {
-            images: Vec::with_capacity(members.len() * self.transform.pipeline().samples()),
-            labels: Vec::with_capacity(members.len()),
+            images: Vec::with_capacity(most * self.transform.pipeline().samples()),
+            labels: Vec::with_capacity(most),
         };
-        for image in members {
-            append(image, &mut parcel.images)?;
-            parcel.labels.push(self.split.label(image));
+        for member in members {
+            let label = append(member, &mut parcel.images)?;
+            parcel.labels.push(label);
         }
         Ok(parcel)
     }

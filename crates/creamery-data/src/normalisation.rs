@@ -43,29 +43,11 @@ impl Normalisation {
                 .image(index)
                 .map(|image| moments(&image.pixels, image.channels))
         });
-        let mut sums = vec![[0.0; 2]; train.channels()];
+        let mut sum = Moments::new(train.channels());
         for image in moments {
-            for (sum, moment) in sums.iter_mut().zip(image?) {
-                sum[0] += moment[0];
-                sum[1] += moment[1];
-            }
+            sum.add(&image?);
         }
-        let n = count as f64;
-        let (mean, std) = sums
-            .into_iter()
-            .map(|[sum, squares]| {
-                let mean = sum / n;
-                let variance = squares / n - mean * mean;
-                // What rounding leaves of a constant channel's variance must not blow it up.
-                let std = if variance > 1e-9 {
-                    variance.sqrt()
-                } else {
-                    1.0
-                };
-                (mean as f32, std as f32)
-            })
-            .unzip();
-        Ok(Self { mean, std })
+        Ok(sum.normalisation())
     }
 
     /// For each channel, the normalised value of every sample: `(sample / 255 - mean) / std`.
@@ -78,8 +60,50 @@ impl Normalisation {
     }
 }
 
+/// Means and mean squares of each channel, samples in 0..1, summed up over images.
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    images: u64,
+    sums: Vec<[f64; 2]>,
+}
+
+impl Moments {
+    pub fn new(channels: usize) -> Self {
+        Self {
+            images: 0,
+            sums: vec![[0.0; 2]; channels],
+        }
+    }
+
+    /// Adds those of one image.
+    pub fn add(&mut self, image: &[[f64; 2]]) {
+        self.images += 1;
+        for (sum, moment) in self.sums.iter_mut().zip(image) {
+            sum[0] += moment[0];
+            sum[1] += moment[1];
+        }
+    }
+
+    pub fn normalisation(&self) -> Normalisation {
+        let n = self.images.max(1) as f64;
+        let of = |&[sum, squares]: &[f64; 2]| {
+            let mean = sum / n;
+            let variance = squares / n - mean * mean;
+            // What rounding leaves of a constant channel's variance must not blow it up.
+            let std = if variance > 1e-9 {
+                variance.sqrt()
+            } else {
+                1.0
+            };
+            (mean as f32, std as f32)
+        };
+        let (mean, std) = self.sums.iter().map(of).unzip();
+        Normalisation { mean, std }
+    }
+}
+
 /// Mean and mean square of each channel of one image, samples in 0..1.
-fn moments(pixels: &[u8], channels: usize) -> Vec<[f64; 2]> {
+pub(crate) fn moments(pixels: &[u8], channels: usize) -> Vec<[f64; 2]> {
     let mut sums = vec![[0u64; 2]; channels];
     for pixel in pixels.chunks_exact(channels) {
         for (sum, &sample) in sums.iter_mut().zip(pixel) {

@@ -5,12 +5,13 @@ use std::path::Path;
 use rand::{Rng, RngExt};
 
 use crate::augment::{AutoAugment, erase, jitter};
-use crate::decode;
+use crate::decode::{self, ImageError};
 use crate::error::DataError;
 use crate::folder::file_size;
 use crate::image::Image;
 use crate::normalisation::Normalisation;
-use crate::picture::{Interpolation, Picture, Stored};
+use crate::picture::{Interpolation, Picture};
+use crate::store::ImagePlace;
 use crate::window::{Window, cut, cut_rectangle, random_rectangle, resized_size};
 
 /// The largest side of an image that networks are given, in pixels.
@@ -115,16 +116,18 @@ impl Pipeline {
     /// [`DataError::Image`] if the file cannot be read or decoded; those of impossible settings.
     pub fn file(&self, path: &Path) -> Result<Vec<f32>, DataError> {
         let transform = self.ready()?;
+        let mut samples = Vec::with_capacity(self.samples());
         let image = file_size(path).and_then(|_| decode::read(path));
-        let mut image = image.map_err(|fault| DataError::Image {
-            path: path.to_owned(),
+        let done = image.and_then(|mut image| {
+            if self.channels == 1 {
+                image = image.to_grey();
+            }
+            transform.evaluate(&Picture::from(&image), &mut samples)
+        });
+        done.map_err(|fault| DataError::Image {
+            place: ImagePlace::file(path),
             fault,
         })?;
-        if self.channels == 1 {
-            image = image.to_grey();
-        }
-        let mut samples = Vec::with_capacity(self.samples());
-        transform.evaluate(&Stored::Pixels(image).picture()?, &mut samples)?;
         Ok(samples)
     }
 
@@ -193,7 +196,7 @@ impl Transform {
         picture: &Picture,
         rng: &mut impl Rng,
         out: &mut Vec<f32>,
-    ) -> Result<(), DataError> {
+    ) -> Result<(), ImageError> {
         let Pipeline {
             resolution,
             shorter_side,
@@ -246,7 +249,7 @@ impl Transform {
     }
 
     /// Appends the middle of a picture to `out`.
-    pub(crate) fn evaluate(&self, picture: &Picture, out: &mut Vec<f32>) -> Result<(), DataError> {
+    pub(crate) fn evaluate(&self, picture: &Picture, out: &mut Vec<f32>) -> Result<(), ImageError> {
         let Pipeline {
             resolution,
             shorter_side,
@@ -272,7 +275,11 @@ impl Transform {
             [red, green, blue] => {
                 let pixels = samples.as_chunks::<3>().0;
                 out.extend(pixels.iter().flat_map(|&[r, g, b]| {
-                    [red[usize::from(r)], green[usize::from(g)], blue[usize::from(b)]]
+                    [
+                        red[usize::from(r)],
+                        green[usize::from(g)],
+                        blue[usize::from(b)],
+                    ]
                 }));
             }
             _ => unreachable!("images have 1 or 3 channels"),

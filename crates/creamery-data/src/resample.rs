@@ -57,19 +57,32 @@ impl Weights {
             };
             let weights = (base..base + found.taps).map(weight);
             let sum: f64 = weights.clone().sum();
-            found.weights.extend(weights.map(|weight| (weight / sum) as f32));
+            found
+                .weights
+                .extend(weights.map(|weight| (weight / sum) as f32));
             found.first.push(base);
         }
         found
     }
 
     fn at(&self, i: usize) -> (usize, &[f32]) {
-        let i = if self.backwards { self.first.len() - 1 - i } else { i };
+        let i = if self.backwards {
+            self.first.len() - 1 - i
+        } else {
+            i
+        };
         let weights = &self.weights[i * self.taps..][..self.taps];
         let before = weights.iter().take_while(|weight| **weight == 0.0).count();
-        let after = weights.iter().rev().take_while(|weight| **weight == 0.0).count();
+        let after = weights
+            .iter()
+            .rev()
+            .take_while(|weight| **weight == 0.0)
+            .count();
         // Not all are zero, for their sum is 1.
-        (self.first[i] + before, &weights[before..weights.len() - after])
+        (
+            self.first[i] + before,
+            &weights[before..weights.len() - after],
+        )
     }
 
     /// All that any sample is made of.
@@ -88,7 +101,11 @@ pub(crate) fn resample(
     filter: Interpolation,
     flip: bool,
 ) -> Vec<Vec<f32>> {
-    let Some(&Columns { size: [columns, rows], .. }) = planes.first() else {
+    let Some(&Columns {
+        size: [columns, rows],
+        ..
+    }) = planes.first()
+    else {
         return Vec::new();
     };
     let mut across = Weights::new(columns, left, width, size[0], filter);
@@ -127,7 +144,8 @@ impl Work for Passes<'_> {
                 let end = (start + TILE).min(width);
                 for (x, column) in (start..end).zip(tile.chunks_exact_mut(rows)) {
                     let (first, weights) = self.across.at(x);
-                    let at = |tap: usize| &plane.samples[(first + tap) * plane.stride..][reach.clone()];
+                    let at =
+                        |tap: usize| &plane.samples[(first + tap) * plane.stride..][reach.clone()];
                     weigh(column, weights, at);
                 }
                 for (y, row) in narrowed.chunks_exact_mut(width).enumerate() {
@@ -143,7 +161,9 @@ impl Work for Passes<'_> {
             let mut out = vec![0.0; width * height];
             for (y, row) in out.chunks_exact_mut(width).enumerate() {
                 let (first, weights) = self.down.at(y);
-                weigh(row, weights, |tap| &narrowed[(first - reach.start + tap) * width..][..width]);
+                weigh(row, weights, |tap| {
+                    &narrowed[(first - reach.start + tap) * width..][..width]
+                });
             }
             resized.push(out);
         }
@@ -153,16 +173,20 @@ impl Work for Passes<'_> {
 
 /// The sum of rows of samples times their weights, several rows at a time.
 #[inline(always)]
-fn weigh<'a, T: Copy + Into<f32> + 'a>(out: &mut [f32], weights: &[f32], row: impl Fn(usize) -> &'a [T]) {
+fn weigh<'a, T: Copy + Into<f32> + 'a>(
+    out: &mut [f32],
+    weights: &[f32],
+    row: impl Fn(usize) -> &'a [T],
+) {
     const TOGETHER: usize = 4;
     let mut tap = 0;
     out.fill(0.0);
     while tap < weights.len() {
-        match &weights[tap..weights.len().min(tap + TOGETHER)] {
-            &[a, b, c, d] => add(out, [a, b, c, d], |i| row(tap + i)),
-            &[a, b, c] => add(out, [a, b, c], |i| row(tap + i)),
-            &[a, b] => add(out, [a, b], |i| row(tap + i)),
-            &[a] => add(out, [a], |i| row(tap + i)),
+        match weights[tap..weights.len().min(tap + TOGETHER)] {
+            [a, b, c, d] => add(out, [a, b, c, d], |i| row(tap + i)),
+            [a, b, c] => add(out, [a, b, c], |i| row(tap + i)),
+            [a, b] => add(out, [a, b], |i| row(tap + i)),
+            [a] => add(out, [a], |i| row(tap + i)),
             _ => unreachable!("there are weights left"),
         }
         tap += TOGETHER;
@@ -171,7 +195,11 @@ fn weigh<'a, T: Copy + Into<f32> + 'a>(out: &mut [f32], weights: &[f32], row: im
 
 /// Adds `N` rows times their weights.
 #[inline(always)]
-fn add<'a, const N: usize, T: Copy + Into<f32> + 'a>(out: &mut [f32], weights: [f32; N], row: impl Fn(usize) -> &'a [T]) {
+fn add<'a, const N: usize, T: Copy + Into<f32> + 'a>(
+    out: &mut [f32],
+    weights: [f32; N],
+    row: impl Fn(usize) -> &'a [T],
+) {
     let length = out.len();
     let rows: [&[T]; N] = std::array::from_fn(|i| &row(i)[..length]);
     for (at, sum) in out.iter_mut().enumerate() {

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use crate::error::DataError;
 
 /// The data sets there are, as they are written.
-pub const KNOWN: [&str; 6] = [
+pub const KNOWN: [&str; 9] = [
     "fashion-mini",
     "fashion-mnist[:DIR]",
     "mnist:DIR",
     "cifar10:DIR",
     "cifar100:DIR",
     "folder:DIR",
+    "tar:DIR",
+    "parquet:DIR",
+    "packed:FILE",
 ];
 
 /// Where the Debian package `dataset-fashion-mnist` puts its files.
@@ -26,6 +29,11 @@ pub(crate) enum Spec {
     Cifar10(PathBuf),
     Cifar100(PathBuf),
     Folder(PathBuf),
+    /// A folder, or a pattern of files.
+    Tar(String),
+    /// A folder, or a pattern of files.
+    Parquet(String),
+    Packed(PathBuf),
 }
 
 impl Spec {
@@ -35,13 +43,13 @@ impl Spec {
             Some((name, folder)) => (name, Some(folder).filter(|folder| !folder.is_empty())),
             None => (spec, None),
         };
-        let needed = || {
-            folder
-                .map(PathBuf::from)
-                .ok_or_else(|| DataError::NeedsFolder {
-                    name: name.to_owned(),
-                })
+        let given = |what| {
+            folder.ok_or_else(|| DataError::NeedsFolder {
+                name: name.to_owned(),
+                what,
+            })
         };
+        let needed = || given("DIR").map(PathBuf::from);
         match name {
             "fashion-mini" if spec.contains(':') => Err(DataError::TakesNoFolder {
                 name: name.to_owned(),
@@ -54,6 +62,9 @@ impl Spec {
             "cifar10" => Ok(Self::Cifar10(needed()?)),
             "cifar100" => Ok(Self::Cifar100(needed()?)),
             "folder" => Ok(Self::Folder(needed()?)),
+            "tar" => Ok(Self::Tar(given("DIR")?.to_owned())),
+            "parquet" => Ok(Self::Parquet(given("DIR")?.to_owned())),
+            "packed" => Ok(Self::Packed(given("FILE")?.into())),
             _ => Err(DataError::UnknownDataSet {
                 name: spec.to_owned(),
                 nearest: nearest(spec, name),
@@ -66,6 +77,13 @@ impl Spec {
 fn nearest(spec: &str, name: &str) -> Option<String> {
     if !spec.is_empty() && Path::new(spec).is_dir() {
         return Some(format!("folder:{spec}"));
+    }
+    if Path::new(spec).is_file() {
+        let source = match Path::new(spec).extension()?.to_str()? {
+            source @ ("tar" | "parquet") => source,
+            _ => "packed",
+        };
+        return Some(format!("{source}:{spec}"));
     }
     let name = name.to_lowercase();
     KNOWN

@@ -1,47 +1,31 @@
 //! A list of labelled images, wherever they lie.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode::{self, ImageError};
+use crate::decode::ImageError;
 use crate::error::DataError;
 use crate::image::Image;
-use crate::picture::Stored;
+use crate::order::Sampling;
+use crate::store::{ImagePlace, Memory, Store, Stored};
 
 /// Labelled images in a fixed order.
 ///
-/// Cheap to clone: pixels, or the names of files, are shared. Images of files are read and decoded
+/// Cheap to clone: pixels, or where they lie, are shared. Images of files are read and decoded
 /// each time they are asked for.
 #[derive(Clone)]
 pub struct Split {
     source: Arc<Source>,
     /// Positions in the source, in the split's order.
     members: Arc<[u32]>,
+    sampling: Sampling,
 }
 
 /// Images and labels as they were opened, before any were held out.
 struct Source {
-    images: Images,
+    store: Box<dyn Store>,
     labels: Vec<u32>,
     classes: usize,
-}
-
-enum Images {
-    Memory {
-        height: usize,
-        width: usize,
-        channels: usize,
-        pixels: Vec<u8>,
-    },
-    Files(Vec<ImageFile>),
-}
-
-/// An image file of a folder data set.
-#[derive(Clone, Debug)]
-pub(crate) struct ImageFile {
-    pub path: PathBuf,
-    pub bytes: u64,
 }
 
 impl Split {
@@ -94,33 +78,42 @@ impl Split {
         labels: Vec<u32>,
         classes: usize,
     ) -> Self {
-        Self::of(
-            Images::Memory {
-                height,
-                width,
-                channels,
-                pixels,
-            },
-            labels,
-            classes,
-        )
-    }
-
-    /// A split of image files, decoded to three channels as they are asked for.
-    pub(crate) fn from_files(files: Vec<ImageFile>, labels: Vec<u32>, classes: usize) -> Self {
-        Self::of(Images::Files(files), labels, classes)
-    }
-
-    fn of(images: Images, labels: Vec<u32>, classes: usize) -> Self {
         let members = (0..labels.len() as u32).collect();
+        let store = Memory {
+            height,
+            width,
+            channels,
+            pixels,
+        };
+        Self::from_store(Box::new(store), labels, classes, members)
+    }
+
+    /// The images `members` of a store; `labels` has one below `classes` for each of them, and anything for the others.
+    pub(crate) fn from_store(
+        store: Box<dyn Store>,
+        labels: Vec<u32>,
+        classes: usize,
+        members: Vec<u32>,
+    ) -> Self {
         Self {
             source: Arc::new(Source {
-                images,
+                store,
                 labels,
                 classes,
             }),
-            members,
+            members: members.into(),
+            sampling: Sampling::default(),
         }
+    }
+
+    /// The same images, which [`Loader::train`](crate::Loader::train) is to draw in another way.
+    pub fn sampled(self, sampling: Sampling) -> Self {
+        Self { sampling, ..self }
+    }
+
+    /// How training draws from these images.
+    pub fn sampling(&self) -> Sampling {
+        self.sampling
     }
 
     /// How many images there are.
@@ -140,23 +133,17 @@ impl Split {
 
     /// Samples per pixel of every image: 1 or 3.
     pub fn channels(&self) -> usize {
-        match self.source.images {
-            Images::Memory { channels, .. } => channels,
-            Images::Files(_) => 3,
-        }
+        self.source.store.channels()
     }
 
     /// Height and width of every image, where all are known to have the same.
     pub fn native_size(&self) -> Option<(usize, usize)> {
-        match self.source.images {
-            Images::Memory { height, width, .. } => Some((height, width)),
-            Images::Files(_) => None,
-        }
+        self.source.store.native_size()
     }
 
     /// Whether the images are held decoded, rather than read from files.
     pub(crate) fn is_in_memory(&self) -> bool {
-        matches!(self.source.images, Images::Memory { .. })
+        self.source.store.is_decoded()
     }
 
     /// The class of image `index`, from 0.
@@ -167,6 +154,22 @@ impl Split {
         self.source.labels[self.members[index] as usize] as usize
     }
 
+    /// The piece of storage that image `index` lies in; those of one shard are quickest read one after the other.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub(crate) fn shard(&self, index: usize) -> u32 {
+        self.source.store.shard(self.members[index] as usize)
+    }
+
+    /// Where image `index` lies.
+    ///
+    /// # Errors
+    /// [`DataError::Subset`] if `index` is not below [`len`](Self::len).
+    pub fn place(&self, index: usize) -> Result<ImagePlace, DataError> {
+        Ok(self.source.store.place(self.member(index)?))
+    }
+
     /// Image `index`, decoded if it lies in a file.
     ///
     /// # Errors
@@ -174,35 +177,27 @@ impl Split {
     /// not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> Result<Image, DataError> {
         let member = self.member(index)?;
-        match &self.source.images {
-            &Images::Memory {
-                height,
-                width,
-                channels,
-                ref pixels,
-            } => {
-                let size = height * width * channels;
-                let pixels = pixels[member * size..(member + 1) * size].to_vec();
-                Ok(Image {
-                    width,
-                    height,
-                    channels,
-                    pixels,
-                })
-            }
-            Images::Files(files) => files[member].decode(),
-        }
+        let image = self.source.store.read(member);
+        image
+            .and_then(|stored| stored.decode())
+            .map_err(|fault| self.fault(index, fault))
     }
 
-    /// Image `index` as it is stored, for a [`Picture`](crate::picture::Picture) of which only a part is decoded.
-    ///
-    /// # Errors
-    /// As [`image`](Self::image), but for damage that shows in decoding.
+    /// Image `index` as it is stored.
     pub(crate) fn stored(&self, index: usize) -> Result<Stored<'_>, DataError> {
         let member = self.member(index)?;
-        match &self.source.images {
-            Images::Memory { .. } => self.image(index).map(Stored::Pixels),
-            Images::Files(files) => files[member].stored(),
+        let stored = self.source.store.read(member);
+        stored.map_err(|fault| self.fault(index, fault))
+    }
+
+    /// What is wrong with image `index`, and where it lies.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub(crate) fn fault(&self, index: usize, fault: ImageError) -> DataError {
+        DataError::Image {
+            place: self.source.store.place(self.members[index] as usize),
+            fault,
         }
     }
 
@@ -227,6 +222,7 @@ impl Split {
         Ok(Self {
             source: Arc::clone(&self.source),
             members,
+            sampling: self.sampling,
         })
     }
 
@@ -248,23 +244,7 @@ impl Split {
         for &member in self.members.iter() {
             let member = member as usize;
             hasher.update(&self.source.labels[member].to_le_bytes());
-            match &self.source.images {
-                Images::Memory {
-                    height,
-                    width,
-                    channels,
-                    pixels,
-                } => {
-                    let size = height * width * channels;
-                    hasher.update(&pixels[member * size..(member + 1) * size]);
-                }
-                Images::Files(files) => {
-                    let name = files[member].path.file_name().unwrap_or_default();
-                    hasher.update(&(name.len() as u64).to_le_bytes());
-                    hasher.update(name.as_encoded_bytes());
-                    hasher.update(&files[member].bytes.to_le_bytes());
-                }
-            }
+            self.source.store.identify(member, hasher);
         }
     }
 }
@@ -276,30 +256,6 @@ impl fmt::Debug for Split {
             .field("classes", &self.classes())
             .field("channels", &self.channels())
             .finish_non_exhaustive()
-    }
-}
-
-impl ImageFile {
-    /// Reads the file.
-    fn stored(&self) -> Result<Stored<'_>, DataError> {
-        match std::fs::read(&self.path) {
-            Ok(bytes) => Ok(Stored::File {
-                bytes: bytes.into(),
-                path: &self.path,
-            }),
-            Err(error) => Err(DataError::Image {
-                path: self.path.clone(),
-                fault: ImageError::Unreadable(error),
-            }),
-        }
-    }
-
-    /// Reads and decodes the file.
-    pub(crate) fn decode(&self) -> Result<Image, DataError> {
-        decode::read(&self.path).map_err(|fault| DataError::Image {
-            path: self.path.clone(),
-            fault,
-        })
     }
 }
 

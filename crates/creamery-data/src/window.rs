@@ -5,7 +5,8 @@
 
 use rand::{Rng, RngExt};
 
-use crate::error::DataError;
+use crate::decode::ImageError;
+use crate::image::Image;
 use crate::picture::{Interpolation, Picture, mirror};
 
 /// A square of `side` pixels whose upper left corner lies at `(x, y)` of the resized image, perhaps
@@ -33,7 +34,7 @@ pub(crate) fn cut(
     window: Window,
     filter: Interpolation,
     flip: bool,
-) -> Result<Vec<u8>, DataError> {
+) -> Result<Vec<u8>, ImageError> {
     let (width, height) = picture.size();
     let channels = picture.channels();
     let side = window.side;
@@ -44,10 +45,10 @@ pub(crate) fn cut(
         let row = columns.length * channels;
         let to = |y: usize| ((rows.to + y) * side + columns.to) * channels;
         match picture.pixels() {
-            Some(image) if size == (width, height) => {
+            Some(pixels) if size == (width, height) => {
                 for y in 0..rows.length {
                     let from = ((rows.from + y) * width + columns.from) * channels;
-                    out[to(y)..][..row].copy_from_slice(&image.pixels[from..][..row]);
+                    out[to(y)..][..row].copy_from_slice(&pixels[from..][..row]);
                 }
             }
             _ => {
@@ -100,8 +101,13 @@ pub(crate) fn cut_rectangle(
     side: usize,
     filter: Interpolation,
     flip: bool,
-) -> Result<Vec<u8>, DataError> {
-    picture.take(rectangle.map(|value| value as f64), [side, side], filter, flip)
+) -> Result<Vec<u8>, ImageError> {
+    picture.take(
+        rectangle.map(|value| value as f64),
+        [side, side],
+        filter,
+        flip,
+    )
 }
 
 /// Where a window and an image overlap, in one dimension.
@@ -135,18 +141,38 @@ impl Overlap {
     }
 }
 
+/// All of an image, resized to `size` (width and height), bilinear and antialiased.
+pub(crate) fn resize_whole(image: &Image, size: (usize, usize)) -> Result<Image, ImageError> {
+    let whole = [0.0, 0.0, image.width as f64, image.height as f64];
+    let filter = Interpolation::Bilinear;
+    Ok(Image {
+        width: size.0,
+        height: size.1,
+        channels: image.channels,
+        pixels: Picture::from(image).take(whole, [size.0, size.1], filter, false)?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::image::Image;
-    use crate::picture::Stored;
 
     /// As [`super::cut`], bilinear, of pixels in memory.
-    fn cut(image: &Image, size: (usize, usize), window: Window, flip: bool) -> Result<Vec<u8>, DataError> {
-        let stored = Stored::Pixels(image.clone());
-        super::cut(&stored.picture()?, size, window, Interpolation::Bilinear, flip)
+    fn cut(
+        image: &Image,
+        size: (usize, usize),
+        window: Window,
+        flip: bool,
+    ) -> Result<Vec<u8>, ImageError> {
+        super::cut(
+            &Picture::from(image),
+            size,
+            window,
+            Interpolation::Bilinear,
+            flip,
+        )
     }
 
     fn picture(width: usize, height: usize, channels: usize, seed: usize) -> Image {
@@ -191,10 +217,15 @@ mod tests {
     #[test]
     fn a_rectangle_of_the_same_size_is_copied() {
         let image = picture(9, 7, 3, 1);
-        let stored = Stored::Pixels(image.clone());
         let cut = |flip| {
-            let picture = stored.picture().unwrap();
-            cut_rectangle(&picture, [2, 1, 5, 5], 5, Interpolation::Bilinear, flip).unwrap()
+            cut_rectangle(
+                &Picture::from(&image),
+                [2, 1, 5, 5],
+                5,
+                Interpolation::Bilinear,
+                flip,
+            )
+            .unwrap()
         };
         let expected: Vec<u8> = (1..6)
             .flat_map(|y| image.pixels[(y * 9 + 2) * 3..(y * 9 + 7) * 3].to_vec())

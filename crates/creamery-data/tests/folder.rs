@@ -9,9 +9,12 @@ use tempfile::TempDir;
 
 const SKIP: OpenOptions = OpenOptions {
     skip_bad_images: true,
+    ..STRICT
 };
 const STRICT: OpenOptions = OpenOptions {
     skip_bad_images: false,
+    max_bad_images: 100,
+    val_labels: None,
 };
 
 /// An image of one colour.
@@ -230,7 +233,7 @@ fn bad_files_can_be_left_out_and_are_counted() {
         let bad = spoil(&folder.path().join("train/cat"));
         let data = open(&folder, &SKIP).unwrap();
         assert_eq!(data.skipped.len(), 1);
-        assert_eq!(data.skipped[0].path, bad);
+        assert_eq!(data.skipped[0].place.path, bad);
         assert!(data.skipped[0].fault.to_string().contains(reason));
         assert!((0..data.train.len()).all(|index| data.train.image(index).is_ok()));
     }

@@ -22,6 +22,7 @@ fn model(architecture: Architecture) -> Model {
             .to_vec(),
         channels: 1,
         shorter_side: 32,
+        interpolation: Default::default(),
         mean: vec![0.286_040_6],
         std: vec![0.353_024_4],
     };
@@ -30,6 +31,14 @@ fn model(architecture: Architecture) -> Model {
 
 fn smallest() -> Model {
     model(Space::builtin("tiny-32").unwrap().smallest(28).unwrap())
+}
+
+#[test]
+fn the_page_has_the_example_as_it_is_compiled() {
+    let page = include_str!("../../../docs/onnx.md");
+    let example = include_str!("../examples/tract.rs");
+    let code = &example[example.find("use std::error::Error;").unwrap()..];
+    assert!(page.contains(&format!("```rust\n{code}```\n")));
 }
 
 fn shape(value: &ValueInfoProto) -> Vec<String> {

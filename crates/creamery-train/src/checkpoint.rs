@@ -305,7 +305,7 @@ pub fn read_weights(
 }
 
 /// The metadata of a safetensors file: its header is read and nothing else.
-fn read_metadata(path: &Path) -> Result<HashMap<String, String>, CheckpointError> {
+pub(crate) fn read_metadata(path: &Path) -> Result<HashMap<String, String>, CheckpointError> {
     // The format allows no longer header.
     const MOST: u64 = 100_000_000;
     #[derive(Deserialize)]

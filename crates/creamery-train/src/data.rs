@@ -1,6 +1,6 @@
 //! A data set made ready for a run: opened, split, normalised.
 
-use creamery_data::{Augment, DataSet, Normalisation, OpenOptions, Pipeline, Split, hold_out};
+use creamery_data::{Augment, DataSet, Normalisation, Pipeline, Split, hold_out};
 
 use crate::settings::DataSettings;
 use crate::{ConfigError, TrainError};
@@ -31,9 +31,7 @@ impl RunData {
             ))
             .into());
         }
-        let options = OpenOptions {
-            skip_bad_images: settings.skip_bad_images,
-        };
+        let options = settings.options();
         Ok(DataSet::open(&settings.source, &options)?)
     }
 
@@ -55,7 +53,12 @@ impl RunData {
         } else {
             (set.train.clone(), None)
         };
+        let train = train.sampled(settings.sampling());
         let mut pipeline = set.pipeline(resolution, Normalisation::of(&train)?);
+        pipeline.interpolation = settings.interpolation;
+        if let Some(fraction) = settings.crop_fraction {
+            pipeline.shorter_side = (resolution as f64 / fraction).round() as usize;
+        }
         if let Some(padding) = settings.crop_padding {
             pipeline.augment.crop_padding = padding;
         }

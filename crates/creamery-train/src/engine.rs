@@ -8,6 +8,7 @@ use creamery_data::{Batch, Loader, Pipeline, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Accuracy, Event, Events, Images, Teacher};
+use crate::memory::peak_memory;
 use crate::run::MetricsFile;
 use crate::{
     Checkpoint, CheckpointError, DataSettings, Identity, RunData, RunFolder, TrainError,
@@ -183,6 +184,12 @@ pub struct Timing {
     pub seconds: f64,
     /// Training images per second.
     pub images_per_second: f64,
+    /// Seconds of it in which the next batch was not ready yet.
+    #[serde(default)]
+    pub data_wait: f64,
+    /// The most memory that a process of it held, in bytes; 0 where the system does not tell.
+    #[serde(default)]
+    pub peak_memory_bytes: u64,
 }
 
 /// The engine's own state.
@@ -195,7 +202,16 @@ struct Progress {
     seconds: f64,
     /// Seconds at the start of the current epoch.
     epoch_seconds: f64,
+    /// Of `seconds`, those spent waiting for batches.
+    #[serde(default)]
+    data_wait: f64,
+    /// That at the start of the current epoch.
+    #[serde(default)]
+    epoch_data_wait: f64,
     metrics_bytes: u64,
+    /// Over all resumptions.
+    #[serde(default)]
+    peak_memory_bytes: u64,
     /// Whether the current position comes after an epoch whose end was not worked off yet.
     epoch_pending: bool,
 }
@@ -325,7 +341,9 @@ impl<'a> Engine<'a> {
                         step: self.progress.at.step,
                     });
                 }
+                let asked = Instant::now();
                 let batch = loader.next().expect("training batches have no end")?;
+                self.progress.data_wait += asked.elapsed().as_secs_f64();
                 self.step(&batch)?;
                 if !self.progress.epoch_pending
                     && self.saved.elapsed() >= self.plan.checkpoint_every
@@ -335,13 +353,20 @@ impl<'a> Engine<'a> {
             }
         }
         self.tick();
-        let seconds = self.progress.seconds;
+        let Progress {
+            seconds,
+            data_wait,
+            peak_memory_bytes,
+            ..
+        } = self.progress;
         let steps = self.progress.at.step;
         self.events.emit(Event::Finished { steps, seconds })?;
         let images = steps * self.plan.batch as u64;
         Ok(Ended::Finished(Timing {
             seconds,
             images_per_second: rate(images, seconds),
+            data_wait,
+            peak_memory_bytes,
         }))
     }
 
@@ -383,12 +408,14 @@ impl<'a> Engine<'a> {
             loss: self.progress.loss / steps as f64,
             top1: percent(self.progress.correct, images as usize),
             images_per_second: rate(images, seconds),
+            data_wait: self.progress.data_wait - self.progress.epoch_data_wait,
             validation: accuracy,
             raw,
         })?;
         self.progress.loss = 0.0;
         self.progress.correct = 0;
         self.progress.epoch_seconds = self.progress.seconds;
+        self.progress.epoch_data_wait = self.progress.data_wait;
         self.progress.epoch_pending = false;
         self.checkpoint()
     }
@@ -414,6 +441,8 @@ impl<'a> Engine<'a> {
         let now = Instant::now();
         self.progress.seconds += now.duration_since(self.clock).as_secs_f64();
         self.clock = now;
+        let peak = &mut self.progress.peak_memory_bytes;
+        *peak = (*peak).max(peak_memory());
     }
 }
 

@@ -105,6 +105,9 @@ pub enum Event {
         top1: f64,
         /// Training images per second, everything included.
         images_per_second: f64,
+        /// Seconds of the epoch in which the next batch was not ready yet.
+        #[serde(default)]
+        data_wait: f64,
         /// Accuracy on held-out images, where the task measures it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<Accuracy>,

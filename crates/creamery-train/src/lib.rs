@@ -45,6 +45,7 @@ mod error;
 mod eval;
 pub mod event;
 mod init;
+mod memory;
 mod model;
 pub mod optim;
 mod recipe;
@@ -59,8 +60,9 @@ pub use confusion::{ClassAccuracy, Confusion};
 pub use data::RunData;
 pub use dropout::dropout_mask;
 pub use error::TrainError;
-pub use eval::{Tally, evaluate, evaluate_each, images};
+pub use eval::{Tally, Views, evaluate, evaluate_each, images};
 pub use init::{Init, start_from};
+pub use memory::peak_memory;
 pub use model::{Model, ModelInput};
 pub use recipe::{RECIPES, Recipe};
 pub use retrain::{
@@ -69,4 +71,4 @@ pub use retrain::{
 };
 pub use run::{MetricsFile, RunError, RunFolder, write_atomically};
 pub use schedule::{Decay, Schedule, Stairs};
-pub use settings::{DataSettings, TrainSettings};
+pub use settings::{DataSettings, ShuffleKind, TrainSettings};

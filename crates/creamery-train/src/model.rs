@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use creamery_data::{Augment, DataSet, Normalisation, Pipeline};
-use creamery_nn::{Device, Subnet};
+use creamery_data::{Augment, DataSet, Interpolation, Normalisation, Pipeline};
+use creamery_nn::{Device, NnError, Subnet};
 use creamery_space::{Architecture, Space};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{read_weights, write_weights};
+use crate::checkpoint::{read_metadata, read_weights, write_weights};
 use crate::{CheckpointError, RunData, TrainError};
 
 const FORMAT: &str = "1";
@@ -35,6 +35,9 @@ pub struct ModelInput {
     pub channels: usize,
     /// Shorter side that images are resized to before the middle square is cut out, in pixels.
     pub shorter_side: usize,
+    /// How they are resized; bilinear in files that do not say.
+    #[serde(default)]
+    pub interpolation: Interpolation,
     /// Mean of each channel, pixels in 0..1.
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, pixels in 0..1.
@@ -49,6 +52,7 @@ impl ModelInput {
             classes: data.set.classes.clone(),
             channels: data.set.channels,
             shorter_side: data.pipeline.shorter_side,
+            interpolation: data.pipeline.interpolation,
             mean: data.pipeline.normalisation.mean.clone(),
             std: data.pipeline.normalisation.std.clone(),
         }
@@ -59,6 +63,7 @@ impl ModelInput {
         Pipeline {
             resolution,
             shorter_side: self.shorter_side,
+            interpolation: self.interpolation,
             channels: self.channels,
             augment: Augment::default(),
             normalisation: Normalisation {
@@ -94,6 +99,24 @@ impl ModelInput {
             differ(format!("class {i}"), found, expected)?;
         }
         Ok(())
+    }
+}
+
+impl ModelInput {
+    /// What a model's file says of its input, without reading its weights.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged, or does not say it.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let metadata = read_metadata(path)?;
+        let foreign = |reason: String| CheckpointError::Foreign {
+            path: path.to_owned(),
+            reason,
+        };
+        let input = metadata
+            .get("input")
+            .ok_or_else(|| foreign("it has no `input`".into()))?;
+        Ok(serde_json::from_str(input).map_err(|e| foreign(format!("its `input`: {e}")))?)
     }
 }
 
@@ -148,8 +171,47 @@ impl Model {
         let space = Space::from_toml(part("space")?, &path.display().to_string())
             .map_err(|e| bad("space", &e))?;
         let classes = input.classes.len();
+        // Metadata alone could tell of a network that fills the memory.
+        let cost = space.cost(&architecture, input.channels, classes);
+        let params = cost.map_err(NnError::from)?.params;
+        let values: usize = tensors.iter().map(|tensor| tensor.values.len()).sum();
+        if params > values as u64 {
+            let reason =
+                format!("its architecture has {params} parameters, its tensors {values} values");
+            return Err(foreign(reason).into());
+        }
         let mut net = Subnet::new(&space, &architecture, input.channels, classes, 0, device)?;
         net.load(tensors, device)?;
         Ok(Self { net, space, input })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_without_their_weights_are_refused_before_the_network_is_built() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let space = Space::builtin("tiny-32").unwrap();
+        let architecture = space.smallest(28).unwrap();
+        let device = Device::flex();
+        let net = Subnet::new(&space, &architecture, 1, 2, 0, &device).unwrap();
+        let input = ModelInput {
+            data: String::new(),
+            classes: vec!["a".into(), "b".into()],
+            channels: 1,
+            shorter_side: 28,
+            interpolation: Interpolation::default(),
+            mean: vec![0.5],
+            std: vec![0.5],
+        };
+        Model { net, space, input }.save(&path).unwrap();
+        let (tensors, metadata) = read_weights(&path).unwrap();
+        assert!(Model::load(&path, &device).is_ok());
+        write_weights(&path, &tensors[..1], metadata).unwrap();
+        let error = Model::load(&path, &device).unwrap_err().to_string();
+        assert!(error.contains("parameters, its tensors"), "{error}");
     }
 }

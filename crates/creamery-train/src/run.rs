@@ -3,6 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -46,6 +48,10 @@ impl RunError {
         }
     }
 }
+
+/// How often a run asks again for the lock of its folder, and how long it waits in between.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The folder of one run, held by this process.
 ///
@@ -101,13 +107,38 @@ impl RunFolder {
     fn lock(path: &Path) -> Result<Self, RunError> {
         let file = path.join("lock");
         let lock = File::create(&file).map_err(|e| RunError::io("write", &file, e))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(RunError::Busy(path.to_owned())),
-            Err(TryLockError::Error(e)) => Err(RunError::io("write", &file, e)),
+        let mut tries = 0;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        _lock: lock,
+                    });
+                }
+                // Whoever only asks whether the folder is held has it for a moment.
+                Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => tries += 1,
+                Err(TryLockError::WouldBlock) => return Err(RunError::Busy(path.to_owned())),
+                Err(TryLockError::Error(e)) => return Err(RunError::io("write", &file, e)),
+            }
+            thread::sleep(LOCK_PAUSE);
+        }
+    }
+
+    /// Whether a process works in a folder; `None` if that cannot be asked, because the folder has no lock or its file
+    /// system knows none.
+    ///
+    /// To ask is to share the lock for a moment, which needs no permission to write. A run that starts in that very moment waits for it to pass.
+    pub fn is_held(path: &Path) -> Option<bool> {
+        let lock = path.join("lock");
+        // Opening anything else might wait.
+        if !fs::metadata(&lock).ok()?.is_file() {
+            return None;
+        }
+        match File::open(lock).ok()?.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
         }
     }
 
@@ -169,6 +200,11 @@ impl RunFolder {
 /// [`RunError::Io`]; a file that was there before is then intact.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let fail = |e| RunError::io("write", path, e);
+    // A file would take the place of a device or a pipe.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "it is there, and no file");
+        return Err(fail(error));
+    }
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);

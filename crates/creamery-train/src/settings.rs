@@ -1,8 +1,9 @@
 //! The parts of a configuration that searches and retrainings share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use creamery_data::{AugmentError, AutoAugment};
+use creamery_data::{AugmentError, AutoAugment, Interpolation, OpenOptions, Sampling, Shuffle};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::{OptimizerKind, OptimizerSettings};
@@ -20,6 +21,11 @@ pub struct DataSettings {
     pub crop_padding: Option<usize>,
     /// Crops of at least this share of an image, resized, instead of padded ones: 0.08 for photographs.
     pub crop_scale: Option<f64>,
+    /// In evaluation: the middle square's share of the shorter side, in (0, 1]; the data set's own if not given, 0.875 for
+    /// photographs.
+    pub crop_fraction: Option<f64>,
+    /// How images are resized: `bilinear` or `bicubic`.
+    pub interpolation: Interpolation,
     /// Random horizontal flips; the data set's own if not given.
     pub flip: Option<bool>,
     /// A policy such as `rand-m9-mstd0.5-inc1`; see [`AutoAugment`].
@@ -28,8 +34,20 @@ pub struct DataSettings {
     pub color_jitter: f64,
     /// Share of the images of which a random rectangle becomes noise.
     pub erasing: f64,
-    /// Leave out files that are no images, instead of stopping at them.
+    /// Leave out images that cannot be decoded or have no label, instead of stopping at them.
     pub skip_bad_images: bool,
+    /// How many may be left out.
+    pub max_bad_images: usize,
+    /// The labels of a `folder:` whose `val/` has no class folders.
+    pub val_labels: Option<PathBuf>,
+    /// In which order an epoch reads: `full`, or `shards`, nearly sequentially.
+    pub shuffle: ShuffleKind,
+    /// With `shards`: images in the window in which they are shuffled.
+    pub shuffle_buffer: usize,
+    /// With `shards`: machines that each read shards of their own.
+    pub readers: usize,
+    /// How far the sizes of classes are evened out in training, from 0 (not) to 1 (each equally often).
+    pub balance: f64,
     /// Threads that load ahead.
     pub workers: usize,
 }
@@ -41,17 +59,60 @@ impl Default for DataSettings {
             validation: 0.1,
             crop_padding: None,
             crop_scale: None,
+            crop_fraction: None,
+            interpolation: Interpolation::default(),
             flip: None,
             augment: None,
             color_jitter: 0.0,
             erasing: 0.0,
             skip_bad_images: false,
+            max_bad_images: OpenOptions::default().max_bad_images,
+            val_labels: None,
+            shuffle: ShuffleKind::Full,
+            shuffle_buffer: 4096,
+            readers: 1,
+            balance: 0.0,
             workers: 1,
         }
     }
 }
 
+/// In which order an epoch reads its images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShuffleKind {
+    /// Every order is equally likely.
+    #[default]
+    Full,
+    /// Shards are shuffled, and images in a window.
+    Shards,
+}
+
 impl DataSettings {
+    /// How the data set is opened.
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions {
+            skip_bad_images: self.skip_bad_images,
+            max_bad_images: self.max_bad_images,
+            val_labels: self.val_labels.clone(),
+        }
+    }
+
+    /// How training draws from the images.
+    pub fn sampling(&self) -> Sampling {
+        let shuffle = match self.shuffle {
+            ShuffleKind::Full => Shuffle::Full,
+            ShuffleKind::Shards => Shuffle::Shards {
+                buffer: self.shuffle_buffer,
+                readers: self.readers,
+            },
+        };
+        Sampling {
+            shuffle,
+            balance: self.balance,
+        }
+    }
+
     /// The policy of augmentation, if there is one.
     ///
     /// # Errors
@@ -71,11 +132,18 @@ impl DataSettings {
         self.policy()?;
         let share = |v: f64| (0.0..=1.0).contains(&v);
         let scale = self.crop_scale.unwrap_or(1.0);
+        let fraction = self.crop_fraction.unwrap_or(1.0);
         for (key, value, holds, range) in [
             (
                 "crop_scale",
                 scale,
                 share(scale) && scale > 0.0,
+                "above 0 and up to 1",
+            ),
+            (
+                "crop_fraction",
+                fraction,
+                share(fraction) && fraction > 0.0,
                 "above 0 and up to 1",
             ),
             (
@@ -85,6 +153,19 @@ impl DataSettings {
                 "in [0, 10]",
             ),
             ("erasing", self.erasing, share(self.erasing), "in [0, 1]"),
+            ("balance", self.balance, share(self.balance), "in [0, 1]"),
+            (
+                "shuffle_buffer",
+                self.shuffle_buffer as f64,
+                self.shuffle_buffer > 0,
+                "at least 1",
+            ),
+            (
+                "readers",
+                self.readers as f64,
+                self.readers > 0,
+                "at least 1",
+            ),
         ] {
             if !holds {
                 return Err(ConfigError::Value(format!(

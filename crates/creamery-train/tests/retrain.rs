@@ -303,6 +303,18 @@ fn training_ends_when_nothing_is_gained() {
         .collect();
     assert_eq!(validated.len() as u64, result.epochs);
     assert_eq!(validated[best.epoch as usize], best.top1);
+    let waits = events.iter().filter_map(|event| match event {
+        Event::Epoch { data_wait, .. } => Some(*data_wait),
+        _ => None,
+    });
+    let timing = result.timing;
+    assert!(
+        waits.clone().all(|wait| wait > 0.0),
+        "no batch is free: {timing:?}"
+    );
+    assert!(
+        (waits.sum::<f64>() - timing.data_wait).abs() <= 1e-9 && timing.data_wait < timing.seconds
+    );
     assert_eq!(result.validation.unwrap().top1, best.top1);
     // A finished run that is gone on with trains no further.
     let (again, events) = run.finish();

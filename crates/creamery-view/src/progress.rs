@@ -23,6 +23,16 @@ enum Shown {
 }
 
 impl Progress {
+    /// Nothing, until it is told to [`speak`](Self::speak).
+    pub(crate) fn silent() -> Self {
+        Self::showing(Shown::Nothing)
+    }
+
+    /// Goes on as [`stderr`](Self::stderr).
+    pub(crate) fn speak(&mut self) {
+        self.shown = Self::stderr(false).shown;
+    }
+
     /// On standard error: a bar if it is a terminal, else a line for each epoch; nothing if `quiet`.
     pub fn stderr(quiet: bool) -> Self {
         if quiet {
@@ -117,6 +127,7 @@ impl Observer for Progress {
                 loss,
                 top1,
                 images_per_second,
+                data_wait,
                 validation,
                 raw,
             } => {
@@ -125,6 +136,7 @@ impl Observer for Progress {
                     loss,
                     top1,
                     images_per_second,
+                    data_wait,
                     validation,
                     raw,
                 };
@@ -211,6 +223,7 @@ mod tests {
                     loss: 2.0,
                     top1: 12.5,
                     images_per_second: 100.0,
+                    data_wait: 0.0,
                     validation: None,
                     raw: None,
                 });

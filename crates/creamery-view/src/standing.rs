@@ -119,18 +119,43 @@ impl Standing {
             parts.extend(self.left(elapsed));
             return parts.join("  ");
         }
-        let epoch = (self.steps / self.steps_per_epoch.max(1) + 1).min(self.epochs);
-        let mut parts = vec![format!("epoch {epoch}/{}", self.epochs)];
+        let mut parts = vec![self.epoch()];
         if let Some(loss) = self.loss {
-            let seconds = elapsed.as_secs_f64().max(1e-9);
-            let images = (self.steps - self.resumed_at) as f64 * self.batch as f64;
-            parts.push(rate(images / seconds));
+            parts.push(self.pace(elapsed));
             parts.push(format!("loss {loss:.3}"));
             parts.push(format!("lr {}", short_rate(self.lr)));
         }
         parts.extend(self.best());
         parts.extend(self.left(elapsed));
         parts.join("  ")
+    }
+
+    /// What stands above curves that tell the rest: as [`message`](Self::message), less what they tell, with the share of the last
+    /// epoch in which the training waited for data.
+    pub fn headline(&self, elapsed: Duration, waited: Option<f64>) -> String {
+        if self.selection.is_some() {
+            return self.message(elapsed);
+        }
+        let mut parts = vec![self.epoch()];
+        if self.loss.is_some() {
+            parts.push(self.pace(elapsed));
+        }
+        parts.extend(waited.map(waiting));
+        parts.extend(self.best());
+        parts.extend(self.left(elapsed));
+        parts.join("  ")
+    }
+
+    fn epoch(&self) -> String {
+        let epoch = (self.steps / self.steps_per_epoch.max(1) + 1).min(self.epochs);
+        format!("epoch {epoch}/{}", self.epochs)
+    }
+
+    /// Images per second since this process took the run up.
+    fn pace(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs_f64().max(1e-9);
+        let images = (self.steps - self.resumed_at) as f64 * self.batch as f64;
+        rate(images / seconds)
     }
 
     /// The line of an epoch that has ended, counted from 0.
@@ -147,9 +172,17 @@ impl Standing {
             parts.push(format!("raw {:.1}%", accuracy.top1));
         }
         parts.push(rate(epoch.images_per_second));
+        parts.extend(self.waited(epoch));
         parts.extend(self.best());
         parts.extend(self.left(elapsed));
         parts.join("  ")
+    }
+
+    /// The share of the epoch's time in which the next batch was not ready, where it is worth a look.
+    fn waited(&self, epoch: &EpochEnd) -> Option<String> {
+        let images = (self.steps_per_epoch * self.batch as u64) as f64;
+        let share = epoch.data_wait * epoch.images_per_second / images;
+        (share >= 0.05).then(|| waiting(share))
     }
 
     fn best(&self) -> Option<String> {
@@ -173,14 +206,21 @@ impl Standing {
 }
 
 /// What is known when an epoch has ended.
+#[derive(Clone, Copy)]
 pub(crate) struct EpochEnd {
     pub epoch: u64,
     pub loss: f64,
     pub top1: f64,
     pub images_per_second: f64,
+    /// Seconds in which the next batch was not ready yet.
+    pub data_wait: f64,
     pub validation: Option<Accuracy>,
     /// Of the weights as they are trained.
     pub raw: Option<Accuracy>,
+}
+
+fn waiting(share: f64) -> String {
+    format!("{:.0}% waiting for data", 100.0 * share)
 }
 
 fn rate(images_per_second: f64) -> String {
@@ -188,7 +228,7 @@ fn rate(images_per_second: f64) -> String {
 }
 
 /// A learning rate to three digits: `0.05`, `1.2e-5`.
-fn short_rate(lr: f64) -> String {
+pub(crate) fn short_rate(lr: f64) -> String {
     if lr == 0.0 || lr >= 0.001 {
         let text = format!("{lr:.4}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -373,6 +413,7 @@ mod tests {
             loss: 0.5,
             top1: 80.0,
             images_per_second: 1234.5,
+            data_wait: 0.0,
             validation: Some(Accuracy {
                 top1: 81.26,
                 top5: 99.0,
@@ -382,9 +423,19 @@ mod tests {
             raw: None,
         };
         let standing = after(&[started(0), step(19, 0.5)]);
+        let line = |data_wait| {
+            let end = EpochEnd { data_wait, ..end };
+            standing.epoch_line(&end, Duration::from_secs(123))
+        };
         assert_eq!(
-            standing.epoch_line(&end, Duration::from_secs(123)),
+            line(0.01),
             "epoch 2/4  loss 0.500  train 80.0%  validation 81.3%  1,234 images/s  2m03s left"
+        );
+        // 500 images at that rate are 405 ms.
+        let waited = line(0.1);
+        assert!(
+            waited.contains("images/s  25% waiting for data  2m03s"),
+            "{waited}"
         );
     }
 

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
 use crate::commands::{
-    ablate, bench, data, describe, eval, export, import, predict, profile, rank, retrain, search,
-    select,
+    ablate, bench, data, describe, eval, export, import, predict, profile, rank, report,
+    retrain, search, select,
 };
 use crate::error::CommandError;
 
@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 }
 
 /// What every command takes.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Print one JSON object on standard output; everything else goes to standard error
@@ -38,12 +38,26 @@ pub(crate) struct Global {
     /// No progress and no notes; errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// A progress bar instead of the live view
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// Write what a run tells for TensorBoard, too: to tensorboard/ in its folder
+    #[arg(long, global = true)]
+    pub tensorboard: bool,
     /// Threads that compute [default: all cores; one for profile]
     #[arg(long, value_name = "N", global = true, value_parser = threads)]
     pub threads: Option<usize>,
 }
 
 impl Global {
+    /// For a command of many runs: a live view of one would hide what is noted between them.
+    pub fn without_view(&self) -> Self {
+        Self {
+            plain: true,
+            ..self.clone()
+        }
+    }
+
     /// Tells the user something that is no part of the answer.
     pub fn note(&self, text: &str) {
         if !self.quiet {
@@ -66,6 +80,7 @@ pub(crate) enum Command {
     Data(data::Args),
     Ablate(ablate::Args),
     Rank(rank::Args),
+    Report(report::Args),
     Bench(bench::Args),
     Profile(profile::Args),
 }
@@ -84,6 +99,7 @@ impl Command {
             Self::Data(args) => data::run(args, global),
             Self::Ablate(args) => ablate::run(args, global),
             Self::Rank(args) => rank::run(args, global),
+            Self::Report(args) => report::run(args, global),
             Self::Bench(args) => bench::run(args, global),
             Self::Profile(args) => profile::run(args, global),
         }

@@ -12,6 +12,8 @@ use creamery_nn::NnError;
 use creamery_search::rank::RankError;
 use creamery_space::{LatencyTableError, SpaceError};
 use creamery_train::{CheckpointError, ConfigError, RunError, TrainError};
+use creamery_view::report::ReportError;
+use creamery_view::tensorboard::TensorBoardError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,14 @@ pub(crate) enum CommandError {
     /// A file that was named cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that was asked for cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -73,6 +83,12 @@ pub(crate) enum CommandError {
     /// An export.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A page about a run.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Files for TensorBoard.
+    #[error(transparent)]
+    TensorBoard(#[from] TensorBoardError),
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -129,7 +145,13 @@ impl CommandError {
             Self::Import(error) => error.is_usage(),
             Self::Cell { source, .. } => source.is_usage(),
             Self::Cells { .. } => false,
-            Self::File { .. } | Self::Output(_) | Self::Signals(_) | Self::Rank(_) => false,
+            Self::File { .. }
+            | Self::Write { .. }
+            | Self::Output(_)
+            | Self::Signals(_)
+            | Self::Rank(_)
+            | Self::Report(_)
+            | Self::TensorBoard(_) => false,
         }
     }
 

@@ -3,7 +3,7 @@
 //! `creamery search` trains a supernet and hands back the best network under a budget, `select` chooses
 //! another from it, `retrain` trains that network alone, `eval` measures it, `export` and `import` take it to other programs and
 //! back, `describe` says what a network
-//! costs layer by layer, `data` what a data set holds, `rank` how well a supernet ranks its paths, `ablate` runs a
+//! costs layer by layer, `data` what a data set holds, `rank` how well a supernet ranks its paths, `report` what a run did, on one page, `ablate` runs a
 //! table of configurations over several seeds, `bench` says how fast this machine trains, and `profile` how long the blocks
 //! of a space take on it. The binary does nothing but
 //! call [`run`]:
@@ -36,6 +36,7 @@ mod model_file;
 mod overview;
 mod per_class;
 mod recorded;
+mod repeat;
 mod run_args;
 mod run_folder;
 mod shell;

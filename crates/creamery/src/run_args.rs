@@ -10,10 +10,11 @@ use toml::{Table, Value};
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Data and training [defaults: what the space recommends]")]
 pub(crate) struct RunArgs {
-    /// Images: fashion-mini (built in), fashion-mnist[:DIR], mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR
+    /// Images: fashion-mini (built in), fashion-mnist[:DIR], mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, tar:DIR,
+    /// parquet:DIR, packed:FILE
     #[arg(long, value_name = "D")]
     pub data: Option<String>,
-    /// Leave out files that are no images, instead of stopping at them
+    /// Leave out images that cannot be used, instead of stopping at them
     #[arg(long)]
     pub skip_bad_images: bool,
     /// Passes over the training images

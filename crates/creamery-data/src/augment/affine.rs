@@ -38,8 +38,18 @@ impl Filter {
     /// Samples between those of rows: `row(0)` and the ones around it, `at(i)` beyond it for the sample `i`.
     fn between<'a>(self, out: &mut [u8], row: impl Fn(i64) -> &'a [u8], at: impl Fn(usize) -> f64) {
         match self {
-            Self::Bilinear => wide(Between { out, rows: [row(0), row(1)], at, value: |[a, b], d| a + (b - a) * d }),
-            Self::Bicubic => wide(Between { out, rows: [row(-1), row(0), row(1), row(2)], at, value: cubic }),
+            Self::Bilinear => wide(Between {
+                out,
+                rows: [row(0), row(1)],
+                at,
+                value: |[a, b]: [f64; 2], d: f64| a + (b - a) * d,
+            }),
+            Self::Bicubic => wide(Between {
+                out,
+                rows: [row(-1), row(0), row(1), row(2)],
+                at,
+                value: cubic,
+            }),
         }
     }
 }
@@ -52,7 +62,9 @@ struct Between<'a, const N: usize, A, V> {
     value: V,
 }
 
-impl<const N: usize, A: Fn(usize) -> f64, V: Fn([f64; N], f64) -> f64> Work for Between<'_, N, A, V> {
+impl<const N: usize, A: Fn(usize) -> f64, V: Fn([f64; N], f64) -> f64> Work
+    for Between<'_, N, A, V>
+{
     type Output = ();
 
     #[inline(always)]
@@ -150,7 +162,11 @@ fn shift_rows(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
             &from.pixels[start as usize * channels..][..inner.len() * channels]
         };
         if !inner.is_empty() {
-            filter.between(&mut row[inner.start * channels..inner.end * channels], samples, |_| broken);
+            filter.between(
+                &mut row[inner.start * channels..inner.end * channels],
+                samples,
+                |_| broken,
+            );
         }
         let edges = (0..inner.start).chain(inner.end..width);
         for x in edges {
@@ -169,13 +185,17 @@ fn shift_rows(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
 fn shift_columns(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
     let from = image.clone();
     let (width, height, channels) = (image.width, image.height, image.channels);
-    let columns: Vec<_> = (0..width).map(|x| inside(shift(x), height, filter)).collect();
+    let columns: Vec<_> = (0..width)
+        .map(|x| inside(shift(x), height, filter))
+        .collect();
     let row = width * channels;
     // Neighbours that are moved by as many whole pixels are made together.
     let mut start = 0;
     while start < width {
         let (inner, whole, _) = columns[start].clone();
-        let alike = columns[start..].iter().take_while(|column| column.1 == whole);
+        let alike = columns[start..]
+            .iter()
+            .take_while(|column| column.1 == whole);
         let end = start + alike.count();
         let broken: Vec<f64> = columns[start..end]
             .iter()

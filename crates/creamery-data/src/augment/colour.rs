@@ -196,7 +196,7 @@ impl Work for Sharpness<'_> {
                     sum += u16::from(samples[i]);
                 }
                 // (2 sum + 13) / 26 for sums up to 13 * 255, by the inverse of 26 in 2^20ths.
-                let smooth = ((2 * u32::from(sum) + 13) * 40_330 >> 20) as u8;
+                let smooth = (((2 * u32::from(sum) + 13) * 40_330) >> 20) as u8;
                 *sample = blend(smooth, own, self.factor);
             }
         }
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn division_by_26_is_exact() {
         for sum in 0..=13u32 * 255 {
-            assert_eq!((2 * sum + 13) * 40_330 >> 20, (2 * sum + 13) / 26, "{sum}");
+            assert_eq!(((2 * sum + 13) * 40_330) >> 20, (2 * sum + 13) / 26, "{sum}");
         }
     }
 }

@@ -61,7 +61,9 @@ impl<'a> Baseline<'a> {
                 0xc0 | 0xc1 if frame.is_none() => frame = Some(read_frame(segment)?),
                 0xdd => restart = usize::from(u16::from_be_bytes(segment.try_into().ok()?)),
                 // Red, green and blue as they are, or something rarer.
-                0xee if segment.starts_with(b"Adobe") && segment.get(11) != Some(&1) => return None,
+                0xee if segment.starts_with(b"Adobe") && segment.get(11) != Some(&1) => {
+                    return None;
+                }
                 0xe0..=0xef | 0xfe => {}
                 0xda => {
                     let (width, height, frame) = frame?;
@@ -125,7 +127,9 @@ fn read_frame(segment: &[u8]) -> Option<(usize, usize, Vec<Frame>)> {
             let ids = [0, 1, 2].map(|i| frame[i].id);
             matches!(brightness.across, 1 | 2)
                 && matches!(brightness.down, 1 | 2)
-                && colours.iter().all(|colour| (colour.across, colour.down) == (1, 1))
+                && colours
+                    .iter()
+                    .all(|colour| (colour.across, colour.down) == (1, 1))
                 && ids != *b"RGB"
         }
         _ => false,
@@ -178,7 +182,9 @@ impl Tables {
             let table = Table::new(counts, symbols)?;
             let place = usize::from(which & 15);
             match which >> 4 {
-                0 if symbols.iter().all(|size| *size <= 11) => *self.dc.get_mut(place)? = Some(table),
+                0 if symbols.iter().all(|size| *size <= 11) => {
+                    *self.dc.get_mut(place)? = Some(table)
+                }
                 1 if symbols.iter().all(|symbol| symbol & 15 <= 10) => {
                     *self.ac.get_mut(place)? = Some(Pairs::new(table));
                 }

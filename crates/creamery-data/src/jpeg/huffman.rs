@@ -92,7 +92,10 @@ impl Table {
             offsets: [0; 17],
             symbols: [0; 256],
         };
-        table.symbols.get_mut(..symbols.len())?.copy_from_slice(symbols);
+        table
+            .symbols
+            .get_mut(..symbols.len())?
+            .copy_from_slice(symbols);
         let (mut code, mut first) = (0u32, 0usize);
         for length in 1..=16u32 {
             let count = usize::from(counts[length as usize - 1]);
@@ -175,7 +178,10 @@ impl Pair {
     /// Coefficients up to and with that of the first value, and from there to that of the second.
     #[inline(always)]
     pub fn steps(self) -> [usize; 2] {
-        [(self.0 >> 16 & 0xff) as usize, (self.0 >> 24 & 0xff) as usize]
+        [
+            (self.0 >> 16 & 0xff) as usize,
+            (self.0 >> 24 & 0xff) as usize,
+        ]
     }
 
     /// Both values.
@@ -223,8 +229,20 @@ mod tests {
     #[test]
     fn values_are_those_of_the_standard() {
         for (size, bits, value) in [
-            (0u32, 0u64, 0), (1, 0, -1), (1, 1, 1), (2, 0, -3), (2, 1, -2), (2, 2, 2), (2, 3, 3), (3, 3, -4), (3, 4, 4),
-            (10, 0, -1023), (10, 1023, 1023), (11, 1024, 1024), (11, 1023, -1024), (15, 0, -32767),
+            (0u32, 0u64, 0),
+            (1, 0, -1),
+            (1, 1, 1),
+            (2, 0, -3),
+            (2, 1, -2),
+            (2, 2, 2),
+            (2, 3, 3),
+            (3, 3, -4),
+            (3, 4, 4),
+            (10, 0, -1023),
+            (10, 1023, 1023),
+            (11, 1024, 1024),
+            (11, 1023, -1024),
+            (15, 0, -32767),
         ] {
             for length in [1, 9, 16] {
                 // Ones around the value, which must not count.
@@ -251,7 +269,10 @@ mod tests {
             let mut bits = Bits::new(&data);
             bits.refill();
             let (found, size) = (table.next(&bits).unwrap(), length - 1);
-            assert_eq!((found.bits(), found.value(bits.peek())), (length + size, [0, 1 - (1 << size)][usize::from(size > 0)]));
+            assert_eq!(
+                (found.bits(), found.value(bits.peek())),
+                (length + size, [0, 1 - (1 << size)][usize::from(size > 0)])
+            );
         }
         let mut bits = Bits::new(&[0xff; 8]);
         bits.refill();

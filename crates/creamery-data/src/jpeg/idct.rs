@@ -3,6 +3,8 @@
 //! Arai, Agui and Nakajima (1988) in single precision, whose factors at both ends are part of the quantisation table. No sums of
 //! products that a processor could fuse are left to chance: the same operations in the same order everywhere.
 
+use std::f32::consts::SQRT_2;
+
 /// A block of coefficients or samples, 8 rows of 8.
 pub(super) type Block = [[f32; 8]; 8];
 
@@ -78,8 +80,13 @@ fn transform(v: &Block) -> Block {
         let even = {
             let (sum, difference) = (v[0][c] + v[4][c], v[0][c] - v[4][c]);
             let outer = v[2][c] + v[6][c];
-            let inner = (v[2][c] - v[6][c]) * 1.414_213_5 - outer;
-            [sum + outer, difference + inner, difference - inner, sum - outer]
+            let inner = (v[2][c] - v[6][c]) * SQRT_2 - outer;
+            [
+                sum + outer,
+                difference + inner,
+                difference - inner,
+                sum - outer,
+            ]
         };
         let odd = {
             let (z13, z10) = (v[5][c] + v[3][c], v[5][c] - v[3][c]);
@@ -87,7 +94,7 @@ fn transform(v: &Block) -> Block {
             let z5 = (z10 + z12) * 1.847_759;
             let first = z11 + z13;
             let second = z5 - z10 * 2.613_126 - first;
-            let third = (z11 - z13) * 1.414_213_5 - second;
+            let third = (z11 - z13) * SQRT_2 - second;
             [first, second, third, z5 - z12 * 1.082_392_2 - third]
         };
         for i in 0..4 {
@@ -107,7 +114,9 @@ mod tests {
     /// T.81, A.3.3, as it is written.
     fn naive(coefficients: &[[f64; 8]; 8]) -> [[f64; 8]; 8] {
         let c = |u: usize| if u == 0 { 0.5f64.sqrt() } else { 1.0 };
-        let cosine = |x: usize, u: usize| ((2 * x + 1) as f64 * u as f64 * std::f64::consts::PI / 16.0).cos();
+        let cosine = |x: usize, u: usize| {
+            ((2 * x + 1) as f64 * u as f64 * std::f64::consts::PI / 16.0).cos()
+        };
         std::array::from_fn(|y| {
             std::array::from_fn(|x| {
                 let mut sum = 0.0;

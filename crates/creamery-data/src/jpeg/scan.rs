@@ -17,7 +17,9 @@ impl Baseline<'_> {
     /// damaged as far as they are read, or the file has no end.
     pub fn planes(&self, columns: Range<usize>, rows: Range<usize>) -> Option<Planes> {
         let data = Segments::of(self.scan)?;
-        let unit = |sizes: fn(&Component) -> usize| 8 * self.components.iter().map(sizes).max().unwrap_or(1);
+        let unit = |sizes: fn(&Component) -> usize| {
+            8 * self.components.iter().map(sizes).max().unwrap_or(1)
+        };
         let (wide, high) = (unit(|part| part.across), unit(|part| part.down));
         let units = self.width.div_ceil(wide);
         let columns = columns.start / wide..columns.end.min(self.width).div_ceil(wide);
@@ -73,13 +75,17 @@ impl Work for Scan<'_> {
 
     #[inline(always)]
     fn run(self) -> Option<()> {
-        let Baseline { components, restart, .. } = self.photograph;
+        let Baseline {
+            components,
+            restart,
+            ..
+        } = self.photograph;
         let mut bits = self.data.segment(0)?;
         let mut means = [0; 3];
         for row in 0..self.rows.end {
             for column in 0..self.units {
                 let at = row * self.units + column;
-                if *restart > 0 && at > 0 && at % restart == 0 {
+                if *restart > 0 && at > 0 && at.is_multiple_of(*restart) {
                     if bits.overrun() {
                         return None;
                     }
@@ -87,10 +93,15 @@ impl Work for Scan<'_> {
                     means = [0; 3];
                 }
                 let wanted = self.rows.contains(&row) && self.columns.contains(&column);
-                for ((part, mean), plane) in components.iter().zip(&mut means).zip(self.planes.iter_mut()) {
+                for ((part, mean), plane) in components
+                    .iter()
+                    .zip(&mut means)
+                    .zip(self.planes.iter_mut())
+                {
                     for block in 0..part.across * part.down {
                         if wanted {
-                            let x = (column - self.columns.start) * part.across + block % part.across;
+                            let x =
+                                (column - self.columns.start) * part.across + block % part.across;
                             let y = (row - self.rows.start) * part.down + block / part.across;
                             let out = &mut plane.samples[8 * (x * plane.stride + y)..];
                             decode(&mut bits, part, mean, out, plane.stride)?;
@@ -110,7 +121,13 @@ impl Work for Scan<'_> {
 
 /// Decodes the next block and writes its samples.
 #[inline(always)]
-fn decode(bits: &mut Bits, part: &Component, mean: &mut i32, out: &mut [u8], stride: usize) -> Option<()> {
+fn decode(
+    bits: &mut Bits,
+    part: &Component,
+    mean: &mut i32,
+    out: &mut [u8],
+    stride: usize,
+) -> Option<()> {
     /// Where coefficients lie by how far symbols lead; what leads too far goes behind the block.
     const PLACES: [u8; 256] = {
         let mut places = [COEFFICIENTS as u8; 256];
@@ -129,7 +146,11 @@ fn decode(bits: &mut Bits, part: &Component, mean: &mut i32, out: &mut [u8], str
     let mean = *mean as f32 * part.scale[0];
     if any {
         let mut scaled: Block = [[0.0; 8]; 8];
-        let coded = scaled.as_flattened_mut().iter_mut().zip(&block).zip(&part.scale);
+        let coded = scaled
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(&block)
+            .zip(&part.scale);
         for ((coefficient, &coded), &scale) in coded {
             *coefficient = f32::from(coded) * scale;
         }

@@ -1,21 +1,27 @@
 //! Parts of photographs against the general decoder and against each other.
 
-use std::path::Path;
-
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
 
 use super::Baseline;
-use crate::decode::decode;
-use crate::picture::{Interpolation, Stored};
+use crate::decode::{ImageError, decode};
+use crate::picture::{Interpolation, Picture};
+use crate::store::Stored;
 
 /// Smooth, so that the ways to bring colours to full size differ little.
-fn photograph(width: usize, height: usize, sampling: SamplingFactor, grey: bool, restart: u16) -> Vec<u8> {
+fn photograph(
+    width: usize,
+    height: usize,
+    sampling: SamplingFactor,
+    grey: bool,
+    restart: u16,
+) -> Vec<u8> {
     let channels = if grey { 1 } else { 3 };
     let pixels: Vec<u8> = (0..width * height * channels)
         .map(|i| {
             let (x, y, c) = (i / channels % width, i / channels / width, i % channels);
-            (128.0 + 90.0 * ((x + 3 * c) as f64 / 17.0).sin() * ((y + 5 * c) as f64 / 23.0).cos()) as u8
+            (128.0 + 90.0 * ((x + 3 * c) as f64 / 17.0).sin() * ((y + 5 * c) as f64 / 23.0).cos())
+                as u8
         })
         .collect();
     let mut file = Vec::new();
@@ -24,7 +30,11 @@ fn photograph(width: usize, height: usize, sampling: SamplingFactor, grey: bool,
     if restart > 0 {
         encoder.set_restart_interval(restart);
     }
-    let color = if grey { ColorType::Luma } else { ColorType::Rgb };
+    let color = if grey {
+        ColorType::Luma
+    } else {
+        ColorType::Rgb
+    };
     encoder
         .encode(&pixels, width as u16, height as u16, color)
         .unwrap();
@@ -36,11 +46,15 @@ fn samplings() -> impl Strategy<Value = SamplingFactor> {
     prop::sample::select(vec![F_1_1, F_2_1, F_1_2, F_2_2])
 }
 
-fn stored(file: &[u8]) -> Stored<'_> {
-    Stored::File {
-        bytes: file.into(),
-        path: Path::new("photograph"),
-    }
+/// A part of an image file, resized.
+fn take(
+    file: &[u8],
+    part: [f64; 4],
+    size: [usize; 2],
+    filter: Interpolation,
+    flip: bool,
+) -> Result<Vec<u8>, ImageError> {
+    Picture::of(&Stored::File(file.into()))?.take(part, size, filter, flip)
 }
 
 proptest! {
@@ -53,8 +67,7 @@ proptest! {
     ) {
         let file = photograph(width, height, sampling, grey, restart);
         let part = [0.0, 0.0, width as f64, height as f64];
-        let taken = stored(&file).picture().unwrap()
-            .take(part, [width, height], Interpolation::Bilinear, false).unwrap();
+        let taken = take(&file, part, [width, height], Interpolation::Bilinear, false).unwrap();
         for (found, wanted) in taken.iter().zip(&decode(&file).unwrap().pixels) {
             prop_assert!(found.abs_diff(*wanted) <= 4, "{found} is not {wanted}");
         }
@@ -88,9 +101,9 @@ proptest! {
         // And resized: the same as out of the pixels of all of it.
         let filter = if bicubic { Interpolation::Bicubic } else { Interpolation::Bilinear };
         let rectangle = [columns.start, rows.start, columns.len(), rows.len()].map(|value| value as f64);
-        let taken = stored(&file).picture().unwrap().take(rectangle, [9, 7], filter, flip).unwrap();
-        let pixels = Stored::Pixels(decode(&file).unwrap());
-        let wanted = pixels.picture().unwrap().take(rectangle, [9, 7], filter, flip).unwrap();
+        let taken = take(&file, rectangle, [9, 7], filter, flip).unwrap();
+        let pixels = decode(&file).unwrap();
+        let wanted = Picture::from(&pixels).take(rectangle, [9, 7], filter, flip).unwrap();
         for (found, wanted) in taken.iter().zip(&wanted) {
             prop_assert!(found.abs_diff(*wanted) <= 5, "{found} is not {wanted}");
         }
@@ -106,10 +119,10 @@ proptest! {
             let at = at.index(file.len());
             file[at] = byte;
         }
-        if let Some(photograph) = Baseline::parse(&file) {
-            if photograph.width * photograph.height < 1 << 20 {
-                photograph.planes(0..9, 0..photograph.height);
-            }
+        if let Some(photograph) = Baseline::parse(&file)
+            && photograph.width * photograph.height < 1 << 20
+        {
+            photograph.planes(0..9, 0..photograph.height);
         }
     }
 }
@@ -120,11 +133,17 @@ fn every_cut_is_noticed() {
     for length in 0..file.len() {
         let cut = Baseline::parse(&file[..length]).and_then(|cut| cut.planes(0..8, 0..8));
         assert!(cut.is_none(), "{length} of {}", file.len());
-        assert!(stored(&file[..length]).picture().is_err() || {
-            let stored = stored(&file[..length]);
-            let picture = stored.picture().unwrap();
-            picture.take([0.0, 0.0, 8.0, 8.0], [4, 4], Interpolation::Bilinear, false).is_err()
-        });
+        let part = [0.0, 0.0, 8.0, 8.0];
+        assert!(
+            take(
+                &file[..length],
+                part,
+                [4, 4],
+                Interpolation::Bilinear,
+                false
+            )
+            .is_err()
+        );
     }
 }
 
@@ -139,11 +158,17 @@ fn other_kinds_are_left_to_the_general_decoder() {
         let mut file = Vec::new();
         let mut encoder = Encoder::new(&mut file, 90);
         kind(&mut encoder);
-        let (color, channels) = if i == 2 { (ColorType::Cmyk, 4) } else { (ColorType::Rgb, 3) };
-        encoder.encode(&vec![90; 32 * 16 * channels], 32, 16, color).unwrap();
+        let (color, channels) = if i == 2 {
+            (ColorType::Cmyk, 4)
+        } else {
+            (ColorType::Rgb, 3)
+        };
+        encoder
+            .encode(&vec![90; 32 * 16 * channels], 32, 16, color)
+            .unwrap();
         assert!(Baseline::parse(&file).is_none());
         let part = [4.0, 2.0, 20.0, 10.0];
-        let taken = stored(&file).picture().unwrap().take(part, [6, 5], Interpolation::Bicubic, true);
+        let taken = take(&file, part, [6, 5], Interpolation::Bicubic, true);
         assert_eq!(taken.unwrap().len(), 6 * 5 * 3);
     }
 }
@@ -152,8 +177,14 @@ fn other_kinds_are_left_to_the_general_decoder() {
 #[test]
 fn bombs_are_refused_by_their_size() {
     let mut file = photograph(16, 16, SamplingFactor::F_1_1, false, 0);
-    let frame = file.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    let frame = file
+        .windows(2)
+        .position(|marker| marker == [0xff, 0xc0])
+        .unwrap();
     file[frame + 5..frame + 9].copy_from_slice(&[0xff; 4]);
-    let error = stored(&file).picture().err().unwrap().to_string();
+    let error = Picture::of(&Stored::File(file.into()))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("65535x65535"), "{error}");
 }

@@ -46,6 +46,21 @@ pub enum ImportError {
         /// Where in the file's dictionaries, if that is known.
         place: Option<String>,
     },
+    /// The file holds a module that was saved whole, which is an object of its class.
+    #[error(
+        "`{}` holds a whole module, a `{class}`, which is made by running its code; nothing of it was run. \
+         If you trust it, save its weights alone: torch.save(torch.load(F, weights_only=False).state_dict(), \"weights.pth\")",
+        path.display()
+    )]
+    Module {
+        /// The file.
+        path: PathBuf,
+        /// The first Python name in it.
+        class: String,
+    },
+    /// A tar archive, as PyTorch wrote before there were networks of this kind.
+    #[error("`{}` is a tar archive; unpack it, and give a file of weights that is in it", .0.display())]
+    Tar(PathBuf),
     /// A tensor that holds no real numbers.
     #[error("tensor `{name}` holds {dtype}, but weights are f32, f64, f16 or bf16")]
     Dtype {

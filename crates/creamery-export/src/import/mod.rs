@@ -17,6 +17,7 @@
 mod beside;
 mod error;
 mod fit;
+mod globals;
 mod infer;
 mod input;
 mod pytorch;

@@ -1,16 +1,19 @@
 //! Tensors of a file of `torch.save`.
 //!
-//! `pytorch-reader` takes the file apart and runs nothing of it. Objects that it does not interpret it keeps as the names
-//! of their Python types; here any such object is a reason to refuse the file.
+//! `pytorch-reader` takes the file apart and runs nothing of it. A file that has anything but tensors and plain containers is
+//! refused by the Python name of the first other thing: objects that the reader does not interpret it keeps as such names
+//! in their places, and [`Globals`] has those that it does interpret, or that nothing holds.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
+use std::ops::Range;
 use std::path::Path;
 
 use pytorch_reader::{DType, FileFormat, PickleError, PickleValue, PytorchError, PytorchReader};
 use zip::ZipArchive;
 
+use super::globals::Globals;
 use super::weights::{Real, Stored};
 use super::{ImportError, MAX_FILE};
 
@@ -21,12 +24,28 @@ const MAX_PICKLE: u64 = 4 << 20;
 /// `cream-224` has 40 million.
 const MAX_OLD_FILE: u64 = 64 << 20;
 
+/// Where a tar archive says that it is one.
+const TAR_MAGIC: Range<usize> = 257..262;
+const TAR_MAGIC_BYTES: &[u8] = b"ustar";
+
 /// The container, and the tensors of a file, by their names along its dictionaries.
 pub(super) fn open(path: &Path) -> Result<(&'static str, BTreeMap<String, Stored>), ImportError> {
-    check_size(path)?;
+    let globals = globals(path)?;
+    if globals.module() {
+        return Err(ImportError::Module {
+            path: path.to_owned(),
+            class: globals.foreign[0].clone(),
+        });
+    }
     let fail = |error| told(path, error);
     let objects = PytorchReader::read_pickle_data(path, None).map_err(fail)?;
-    if let Some((place, global)) = foreign(&objects, String::new()) {
+    let unnamed = globals
+        .foreign
+        .into_iter()
+        .map(|name| (String::new(), name));
+    if let Some((place, global)) =
+        foreign(&objects, String::new()).or_else(|| unnamed.take(1).last())
+    {
         return Err(ImportError::Global {
             path: path.to_owned(),
             global,
@@ -36,9 +55,8 @@ pub(super) fn open(path: &Path) -> Result<(&'static str, BTreeMap<String, Stored
     let reader = PytorchReader::new(path).map_err(fail)?;
     let format = match reader.metadata().format_type {
         FileFormat::Zip => "torch.save",
-        FileFormat::Tar => "torch.save before 0.1.10",
         FileFormat::Legacy => "torch.save before 1.6",
-        FileFormat::Pickle => "pickle",
+        FileFormat::Pickle | FileFormat::Tar => "pickle",
     };
     let tensors = reader.into_tensors().into_iter().map(|(name, tensor)| {
         let dtype = match tensor.dtype() {
@@ -58,8 +76,8 @@ pub(super) fn open(path: &Path) -> Result<(&'static str, BTreeMap<String, Stored
     Ok((format, tensors.collect()))
 }
 
-/// Refuses files whose pickle could fill the memory before anything of it is known.
-fn check_size(path: &Path) -> Result<(), ImportError> {
+/// The names in a file's pickles. Refuses files whose pickle could fill the memory before anything of it is known.
+fn globals(path: &Path) -> Result<Globals, ImportError> {
     let read = |source| ImportError::Read {
         path: path.to_owned(),
         source,
@@ -68,33 +86,58 @@ fn check_size(path: &Path) -> Result<(), ImportError> {
         path: path.to_owned(),
         what,
     };
+    let mut globals = Globals::default();
     let mut file = File::open(path).map_err(read)?;
     let length = file.metadata().map_err(read)?.len();
-    let mut start = Vec::new();
-    (&mut file).take(2).read_to_end(&mut start).map_err(read)?;
-    if start != b"PK" {
-        return match length {
-            0..=MAX_OLD_FILE => Ok(()),
-            _ => Err(too_large("a file of before PyTorch 1.6".to_owned())),
-        };
+    let mut bytes = Vec::new();
+    let start = TAR_MAGIC.start + TAR_MAGIC_BYTES.len();
+    (&mut file)
+        .take(start as u64)
+        .read_to_end(&mut bytes)
+        .map_err(read)?;
+    if !bytes.starts_with(b"PK") {
+        if bytes.get(TAR_MAGIC) == Some(TAR_MAGIC_BYTES) {
+            return Err(ImportError::Tar(path.to_owned()));
+        }
+        if length > MAX_OLD_FILE {
+            return Err(too_large("a file of before PyTorch 1.6".to_owned()));
+        }
+        let rest = file.take(MAX_OLD_FILE).read_to_end(&mut bytes);
+        rest.map_err(read)?;
+        globals.add(&bytes);
+        return Ok(globals);
     }
     if length > MAX_FILE {
         return Err(too_large("the file".to_owned()));
     }
     file.rewind().map_err(read)?;
-    let damaged = |error: zip::result::ZipError| ImportError::Damaged {
+    let damaged = |reason: String| ImportError::Damaged {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason,
     };
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    let zip = |error: zip::result::ZipError| damaged(error.to_string());
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(zip)?;
+    let mut pickles = Vec::new();
     for i in 0..archive.len() {
-        let entry = archive.by_index_raw(i).map_err(damaged)?;
-        let name = entry.name().map_err(damaged)?;
-        if name.ends_with("data.pkl") && entry.size() > MAX_PICKLE {
-            return Err(too_large(format!("its `{name}`")));
+        let entry = archive.by_index_raw(i).map_err(zip)?;
+        let name = entry.name().map_err(zip)?.into_owned();
+        if name.ends_with("data.pkl") {
+            if entry.size() > MAX_PICKLE {
+                return Err(too_large(format!("its `{name}`")));
+            }
+            pickles.push(name);
         }
     }
-    Ok(())
+    for name in pickles {
+        let entry = archive.by_name(&name).map_err(zip)?;
+        let mut bytes = Vec::new();
+        entry
+            .take(MAX_PICKLE)
+            .read_to_end(&mut bytes)
+            .map_err(|error| damaged(format!("`{name}`: {error}")))?;
+        globals.add(&bytes);
+    }
+    Ok(globals)
 }
 
 /// The first object that is neither a tensor nor plain: where it is, and the name of its Python type.

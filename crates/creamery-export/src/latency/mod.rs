@@ -3,8 +3,8 @@
 //! A block in a loop of its own runs faster than in a network: its weights, and the maps that it reads and writes, stay in
 //! the caches. So blocks are timed where they are used. [`profile`] runs random networks layer by layer and reads the clock after
 //! each layer; the layers' times then add up to the network's by construction, and each is that of a block whose input the
-//! block before has just written, and whose weights were last used a whole network ago. [docs/latency.md](https://github.com)
-//! has what was tried.
+//! block before has just written, and whose weights were last used a whole network ago. docs/latency.md says
+//! what the sum leaves out.
 
 mod statistics;
 mod timed;

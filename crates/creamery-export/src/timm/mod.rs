@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use creamery_nn::NamedTensor;
 use creamery_space::Space;
 use creamery_train::checkpoint::write_weights;
-use creamery_train::{Model, RunError};
+use creamery_train::{CheckpointError, Model, RunError, write_atomically};
 
 /// The names of the files that an export has.
 pub const FILES: [&str; 3] = ["model.safetensors", "model.json", "README.md"];
@@ -55,14 +55,28 @@ pub fn export(model: &Model, folder: &Path) -> Result<(), TimmError> {
     fs::create_dir_all(parent).map_err(io("create", parent))?;
     let aside = Aside(aside(folder));
     fs::create_dir(&aside.0).map_err(io("create", folder))?;
-    let [weights, json, readme] = FILES.map(|name| aside.0.join(name));
+    // Errors name the files where they were to be.
+    let named = |name: &str, error: RunError| match error {
+        RunError::Io { action, source, .. } => RunError::Io {
+            action,
+            path: folder.join(name),
+            source,
+        },
+        other => other,
+    };
+    let [weights, json, readme] = FILES;
     // What PyTorch's own writer says of its files, and some of its readers ask for.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    write_weights(&weights, &tensors, metadata)?;
+    write_weights(&aside.0.join(weights), &tensors, metadata).map_err(|error| match error {
+        CheckpointError::Run(error) => CheckpointError::Run(named(weights, error)),
+        other => other,
+    })?;
     let mut text = serde_json::to_string_pretty(&card).expect("cards are plain data");
     text.push('\n');
-    fs::write(&json, text).map_err(io("write", &folder.join(FILES[1])))?;
-    fs::write(&readme, readme_of(&card)).map_err(io("write", &folder.join(FILES[2])))?;
+    for (name, text) in [(json, text), (readme, readme_of(&card))] {
+        let written = write_atomically(&aside.0.join(name), text.as_bytes());
+        written.map_err(|error| named(name, error))?;
+    }
     if exists {
         fs::remove_dir(folder).map_err(io("replace", folder))?;
     }

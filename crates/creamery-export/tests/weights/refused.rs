@@ -44,6 +44,44 @@ fn a_file_with_code_is_refused_by_the_name_of_the_code_and_nothing_is_run() {
 }
 
 #[test]
+fn a_module_that_was_saved_whole_is_refused_by_the_name_of_its_class() {
+    let error = refused(&fixture("module.pth"));
+    let message = error.to_string();
+    assert!(
+        matches!(&error, ImportError::Module { class, .. } if class == "torch.nn.modules.container.Sequential"),
+        "{message}"
+    );
+    assert!(
+        message.contains(".state_dict(), \"weights.pth\")"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_object_that_nothing_holds_is_refused_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.pth");
+    // os.system is called, and what it gives is thrown away.
+    fs::write(&path, b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R0}.").unwrap();
+    let error = refused(&path);
+    assert!(
+        matches!(&error, ImportError::Global { global, place: None, .. } if global == "os.system"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_tar_archive_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.pth.tar");
+    let mut header = vec![0; 512];
+    header[257..262].copy_from_slice(b"ustar");
+    fs::write(&path, header).unwrap();
+    let error = refused(&path);
+    assert!(matches!(error, ImportError::Tar(_)), "{error}");
+}
+
+#[test]
 fn what_no_network_can_be_is_told_before_it_is_read() {
     for (file, says) in [
         (

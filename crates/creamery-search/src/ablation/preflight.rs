@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use creamery_data::DataSet;
+use creamery_data::{DataSet, OpenOptions};
 use creamery_nn::NnError;
 use creamery_train::{ConfigError, DataSettings, Init, ModelInput, RunData, TrainError};
 
@@ -20,7 +20,7 @@ pub struct Opened {
     pub set: DataSet,
     /// What tells its images from others.
     pub fingerprint: String,
-    skip_bad_images: bool,
+    options: OpenOptions,
 }
 
 impl DataSets {
@@ -30,7 +30,7 @@ impl DataSets {
     /// If it is unknown, missing or damaged.
     pub fn open(&mut self, settings: &DataSettings) -> Result<&Opened, TrainError> {
         let asked = |opened: &Opened| {
-            opened.set.name == settings.source && opened.skip_bad_images == settings.skip_bad_images
+            opened.set.name == settings.source && opened.options == settings.options()
         };
         let place = match self.0.iter().position(asked) {
             Some(place) => place,
@@ -39,7 +39,7 @@ impl DataSets {
                 self.0.push(Opened {
                     fingerprint: set.fingerprint(),
                     set,
-                    skip_bad_images: settings.skip_bad_images,
+                    options: settings.options(),
                 });
                 self.0.len() - 1
             }

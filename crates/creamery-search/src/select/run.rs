@@ -225,6 +225,8 @@ pub(crate) fn conclude(
         timing: Timing {
             seconds,
             images_per_second: paths.judged as f64 / seconds.max(f64::MIN_POSITIVE),
+            data_wait: 0.0,
+            peak_memory_bytes: creamery_train::peak_memory(),
         },
     }))
 }

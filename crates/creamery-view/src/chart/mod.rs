@@ -1,8 +1,12 @@
 //! Charts as SVG: small files of plain text that any browser, page or printer shows.
 //!
-//! A chart is 480 pixels wide and as high as its text needs, and scales. It is drawn on white, in colours that the
-//! colour-blind tell apart (Okabe and Ito), and needs neither scripts nor fonts: text is in whatever sans serif the
-//! viewer has. [`Scatter`] is points on two axes.
+//! A chart is as high as its text needs, and scales. It is drawn in colours that the colour-blind tell apart (Okabe and
+//! Ito), and needs neither scripts nor fonts: text is in whatever sans serif the viewer has.
+//!
+//! [`Scatter`], points on two axes, is a document of its own, on white. The others are fragments for a page, light or
+//! dark, which has [`style`] once: [`Lines`], [`Pareto`], [`HeatMap`], [`Network`], [`BoardTimeline`] and
+//! [`ConfusionMatrix`]. What can be pointed at in them has a `<title>`, the attribute `data-name` (of a network its
+//! architecture) and, where there are axes, its numbers as `data-x` and `data-y`, for a page's own script.
 //!
 //! ```
 //! use creamery_view::chart::{Axis, Point, Scatter};
@@ -19,14 +23,37 @@
 //! # Ok::<(), creamery_view::chart::ChartError>(())
 //! ```
 
+mod board_timeline;
+mod confusion;
 mod frame;
+mod grid;
+mod heat_map;
+mod lines;
+mod network;
 mod palette;
+mod pareto;
 mod scale;
 mod scatter;
 mod svg;
 mod text;
 
+pub use board_timeline::{BoardTimeline, Tenure};
+pub use confusion::ConfusionMatrix;
+pub use heat_map::HeatMap;
+pub use lines::{Lines, Series};
+pub use network::Network;
+pub use palette::style;
+pub use pareto::{Group, Pareto};
 pub use scatter::{Point, Scatter};
+
+/// Where a chart stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theme {
+    /// By itself, on white.
+    Paper,
+    /// In a page, in whose colours it is drawn: those that [`style`] sets.
+    Page,
+}
 
 /// The largest magnitude that is drawn: beyond it the ends of an axis would be no numbers any more.
 const LARGEST: f64 = 1e300;

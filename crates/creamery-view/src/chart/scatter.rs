@@ -1,14 +1,14 @@
 //! Points on two axes.
 
-use super::frame::{EDGE, Frame, PLAIN, WIDTH, check};
+use super::frame::{EDGE, Frame, Looks, PLAIN, check};
 use super::palette::{BLUE, INK, VERMILION};
-use super::svg::{Anchor, Font, Svg};
+use super::svg::{Anchor, Font, Svg, Tip};
 use super::text::width;
-use super::{Axis, ChartError};
+use super::{Axis, ChartError, Theme};
 
 const RADIUS: f64 = 4.5;
 
-const LABEL: Font = Font {
+pub(super) const LABEL: Font = Font {
     bold: true,
     colour: INK,
     ..PLAIN
@@ -58,13 +58,13 @@ impl Scatter {
             check(&point.name, &self.x, point.x)?;
             check(&point.name, &self.y, point.y)?;
         }
-        let mut svg = Svg::default();
+        let mut svg = Svg::new(Theme::Paper);
         let (x, y) = (
             self.points.iter().map(|p| p.x),
             self.points.iter().map(|p| p.y),
         );
-        let axes = [&self.x, &self.y];
-        let frame = Frame::draw(&mut svg, &self.title, &self.caption, axes, x, y);
+        let looks = Looks::new(&self.title, &self.caption, [&self.x, &self.y]);
+        let frame = Frame::draw(&mut svg, &looks, x, y);
         let places: Vec<_> = self
             .points
             .iter()
@@ -75,7 +75,11 @@ impl Scatter {
             let points = self.points.iter().zip(&places);
             for (point, place) in points.filter(|(p, _)| p.label.is_some() == labelled) {
                 let colour = if labelled { VERMILION } else { BLUE };
-                svg.disc(*place, RADIUS, colour, &self.says(point, &frame));
+                let tip = Tip {
+                    title: &self.says(point, &frame),
+                    ..Tip::default()
+                };
+                svg.disc(*place, RADIUS, colour, 0.8, tip);
             }
         }
         let mut taken: Vec<_> = places.iter().map(|at| Area::around(*at)).collect();
@@ -91,20 +95,13 @@ impl Scatter {
 
     /// What a point says when it is pointed at.
     fn says(&self, point: &Point, frame: &Frame) -> String {
-        let x = self.x.quantity(&frame.x.number(point.x));
-        let y = self.y.quantity(&frame.y.number(point.y));
-        let Self {
-            x: Axis { title: of_x, .. },
-            y: Axis { title: of_y, .. },
-            ..
-        } = self;
-        format!("{}\n{of_x}: {x}\n{of_y}: {y}", point.name)
+        frame.says(&point.name, [&self.x, &self.y], [point.x, point.y])
     }
 }
 
 /// A rectangle.
 #[derive(Clone, Copy, Debug)]
-struct Area {
+pub(super) struct Area {
     left: f64,
     right: f64,
     top: f64,
@@ -113,7 +110,7 @@ struct Area {
 
 impl Area {
     /// That of a point.
-    fn around([x, y]: [f64; 2]) -> Self {
+    pub(super) fn around([x, y]: [f64; 2]) -> Self {
         Self {
             left: x - RADIUS,
             right: x + RADIUS,
@@ -132,7 +129,7 @@ impl Area {
     /// Whether it lies within the frame's height and the paper's width.
     fn visible(&self, frame: &Frame) -> bool {
         self.left >= frame.left
-            && self.right <= WIDTH - EDGE / 2.0
+            && self.right <= frame.width - EDGE / 2.0
             && self.top >= frame.top
             && self.bottom <= frame.bottom
     }
@@ -140,7 +137,7 @@ impl Area {
 
 /// Where the label of a point goes: right of it, left, above, below or between these, whichever covers the least of
 /// what is taken.
-fn beside(
+pub(super) fn beside(
     [x, y]: [f64; 2],
     label: &str,
     frame: &Frame,

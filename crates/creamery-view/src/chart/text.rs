@@ -76,6 +76,22 @@ pub(super) fn balanced(text: &str, font: Font, limit: f64) -> Vec<String> {
     }
 }
 
+/// The text, or its beginning if that is all that fits into `limit` pixels.
+pub(super) fn clipped(text: &str, font: Font, limit: f64) -> String {
+    if width(text, font) <= limit {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        if width(&format!("{kept}{c}…"), font) > limit {
+            break;
+        }
+        kept.push(c);
+    }
+    kept.push('…');
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -85,7 +101,7 @@ mod tests {
     const FONT: Font = Font {
         size: 10.0,
         bold: false,
-        colour: "",
+        colour: crate::chart::palette::INK,
     };
 
     proptest! {

@@ -77,6 +77,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
+    let global = &global.without_view();
     args.check_begun()?;
     let ablation = args.table()?;
     let sets = ablation.preflight()?;

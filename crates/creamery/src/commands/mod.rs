@@ -10,6 +10,7 @@ pub(crate) mod import;
 pub(crate) mod predict;
 pub(crate) mod profile;
 pub(crate) mod rank;
+pub(crate) mod report;
 pub(crate) mod retrain;
 pub(crate) mod search;
 pub(crate) mod select;
@@ -33,10 +34,10 @@ use crate::overview::exact;
 fn note_skipped(skipped: &[SkippedImage], global: &Global) {
     const TOLD: usize = 5;
     for file in skipped.iter().take(TOLD) {
-        global.note(&format!("left out {}: {}", file.path.display(), file.fault));
+        global.note(&format!("left out {}: {}", file.place, file.fault));
     }
     if skipped.len() > TOLD {
-        global.note(&format!("left out {} files in all", skipped.len()));
+        global.note(&format!("left out {} images in all", skipped.len()));
     }
 }
 
@@ -69,6 +70,18 @@ fn validated(accuracy: &Accuracy) -> String {
         accuracy.top1,
         exact(accuracy.images as u64)
     )
+}
+
+/// What to do about loading that training waited for, where that was a fifth of its time or more.
+fn waiting(timing: &Timing) -> Option<String> {
+    let share = timing.data_wait / timing.seconds;
+    (share >= 0.2).then(|| {
+        format!(
+            "{:.0}% of the time, training waited for images: give --set data.workers=N more threads, or pack them \
+             (creamery data pack --help)",
+            100.0 * share
+        )
+    })
 }
 
 fn time(timing: &Timing) -> String {

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         "skipped": skipped
             .iter()
             .map(|file| json!({
-                "image": file.path.display().to_string(),
+                "image": file.place.to_string(),
                 "fault": file.fault.to_string(),
             }))
             .collect::<Vec<Value>>(),
@@ -122,8 +122,8 @@ impl Args {
                         images.extend(image);
                         names.push(path.as_path());
                     }
-                    Err(DataError::Image { path, fault }) if self.skip_bad_images => {
-                        skipped.push(SkippedImage { path, fault });
+                    Err(DataError::Image { place, fault }) if self.skip_bad_images => {
+                        skipped.push(SkippedImage { place, fault });
                     }
                     Err(error) => return Err(error.into()),
                 }

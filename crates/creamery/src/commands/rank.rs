@@ -78,6 +78,7 @@ struct RankConfig {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
+    let global = &global.without_view();
     let begun = args.begun()?;
     let supernet = match (&args.supernet, &begun) {
         (Some(supernet), _) => supernet.clone(),

@@ -9,13 +9,12 @@ use creamery_train::{
     Candidate, DataSettings, Init, Model, Outcome, RECIPES, Recipe, RetrainConfig, RetrainResult,
     RunData, merge, retrain,
 };
-use creamery_view::Progress;
 use toml::{Table, Value};
 
 use crate::answer::Answer;
 use crate::arch::{self, ArchOptions, Found, Origin};
 use crate::cli::Global;
-use crate::commands::{note_skipped, stopped, time, validated, with_run};
+use crate::commands::{note_skipped, stopped, time, validated, waiting, with_run};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::model_file::{self, RunSettings};
@@ -147,7 +146,7 @@ pub(crate) fn retrain_in(
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
-    events.add(Progress::stderr(global.quiet));
+    interrupt::watch(&mut events, "retrain", &place.run, global);
     let outcome = retrain(config, candidate, data, &place.run, &mut events, stop);
     drop(events);
     let outcome = place.conclude(outcome.map_err(CommandError::from))?;
@@ -359,8 +358,11 @@ fn answer(result: &RetrainResult, found: &Found, folder: &Path) -> Result<Answer
             ),
         );
     }
+    overview.row("time", time(&result.timing));
+    if let Some(waiting) = waiting(&result.timing) {
+        overview.row("", waiting);
+    }
     overview
-        .row("time", time(&result.timing))
         .row(
             "weights",
             folder.join(&result.weights).display().to_string(),

@@ -7,7 +7,6 @@ use creamery_search::{SearchConfig, SearchResult, search};
 use creamery_space::Space;
 use creamery_train::event::Events;
 use creamery_train::{Outcome, RunData};
-use creamery_view::Progress;
 use toml::{Table, Value};
 
 use crate::answer::Answer;
@@ -128,7 +127,7 @@ pub(crate) fn search_in(
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
-    events.add(Progress::stderr(global.quiet));
+    interrupt::watch(&mut events, "search", &place.run, global);
     let outcome = search(config, space, &data, &place.run, &mut events, stop);
     drop(events);
     Ok(Searched {

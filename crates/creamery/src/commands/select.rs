@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use creamery_search::{SearchConfig, SelectConfig, Trained, select};
 use creamery_train::event::Events;
 use creamery_train::{Outcome, RunFolder};
-use creamery_view::Progress;
 use toml::{Table, Value};
 
 use crate::answer::Answer;
@@ -108,7 +107,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
     }
     let stop = interrupt::stop_flag()?;
     let mut events = Events::default();
-    events.add(Progress::stderr(global.quiet));
+    interrupt::watch(&mut events, "select", &place.run, global);
     let outcome = select(&trained, &config, &place.run, &mut events, stop);
     drop(events);
     let folder = place.run.path();

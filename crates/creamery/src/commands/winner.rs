@@ -7,7 +7,7 @@ use creamery_space::{Cost, Space};
 use creamery_view::{rounded_count, rounded_latency};
 
 use crate::answer::Answer;
-use crate::commands::{time, validated, with_run};
+use crate::commands::{time, validated, waiting, with_run};
 use crate::error::CommandError;
 use crate::overview::{Overview, plural, table};
 use crate::shell::quoted;
@@ -38,7 +38,11 @@ pub(super) fn answer(
         .cost(&result.cost, space)
         .row("validation", validated(&result.validation))
         .row("chosen by", chosen)
-        .row("time", time(&result.timing))
+        .row("time", time(&result.timing));
+    if let Some(waiting) = waiting(&result.timing) {
+        overview.row("", waiting);
+    }
+    overview
         .row("weights", weights)
         .row("result", file.display().to_string())
         .row("next", next);

@@ -142,6 +142,14 @@ fn measure(args: &Args, out: &Path, global: &Global) -> Result<Answer, CommandEr
             args.runtime.name()
         )));
     }
+    let threads = rayon::current_num_threads();
+    if threads != THREADS && args.runtime.threads() != threads {
+        return Err(CommandError::Usage(format!(
+            "--threads {threads}: {} computes on {} here",
+            args.runtime.name(),
+            plural(args.runtime.threads(), "thread")
+        )));
+    }
     let machine = Machine {
         runtime: args.runtime,
         device: &device,
