@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::answer::Answer;
 use crate::commands::{
-    ablate, bench, data, describe, eval, export, import, predict, profile, rank, report,
-    retrain, search, select,
+    ablate, bench, data, describe, eval, export, import, predict, profile, rank, report, retrain,
+    search, select,
 };
 use crate::error::CommandError;
 

@@ -41,7 +41,9 @@ pub(crate) fn command(run: &RunRecord) -> Option<String> {
             }
         }
         "select" => {
-            let search = folder.parent().filter(|above| above.join("checkpoint").is_dir())?;
+            let search = folder
+                .parent()
+                .filter(|above| above.join("checkpoint").is_dir())?;
             words.extend(["select".to_owned(), quoted(search), settings]);
         }
         _ => return None,
@@ -52,7 +54,9 @@ pub(crate) fn command(run: &RunRecord) -> Option<String> {
 
 /// The folder's name with `-again` at its end.
 fn again(folder: &Path) -> PathBuf {
-    let mut name = folder.file_name().map_or_else(OsString::new, OsString::from);
+    let mut name = folder
+        .file_name()
+        .map_or_else(OsString::new, OsString::from);
     name.push("-again");
     folder.with_file_name(name)
 }

@@ -58,8 +58,8 @@ impl Grid<'_> {
         let level = longest(self.columns) + 4.0 <= across;
         let named = match level {
             true => 20.0,
-            // The corner of a turned name.
-            false => 0.77 * longest(self.columns) + 14.0,
+            // The height of a turned name.
+            false => 0.77 * longest(self.columns) + 22.0,
         };
         top += named;
         for (i, name) in self.columns.iter().enumerate() {

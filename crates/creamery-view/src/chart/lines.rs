@@ -145,7 +145,8 @@ impl Lines {
                 svg.spot(frame.place(*at), tip);
             }
         }
-        let named = (series.iter().zip(&names).zip(&colours)).filter(|((_, name), _)| !name.is_empty());
+        let named =
+            (series.iter().zip(&names).zip(&colours)).filter(|((_, name), _)| !name.is_empty());
         let ends = named.clone().map(|((series, _), _)| {
             let last = series.points[series.points.len() - 1];
             frame.place(last)[1] + 4.5

@@ -14,13 +14,13 @@ const BLOCK: f64 = 19.0;
 const ROW: f64 = 24.0;
 
 /// Where the blocks are, and the widest of them.
-const BLOCKS: f64 = 62.0;
-const WIDEST: f64 = 142.0;
+const BLOCKS: f64 = 76.0;
+const WIDEST: f64 = 130.0;
 
 /// Where the columns beside the blocks end, and where the bars begin.
-const CHANNELS: f64 = 250.0;
-const PIXELS: f64 = 296.0;
-const BARS: f64 = 310.0;
+const CHANNELS: f64 = 266.0;
+const PIXELS: f64 = 304.0;
+const BARS: f64 = 316.0;
 
 /// A network drawn from its input down, block by block: kernel, expansion, channels, pixels a side, share of the MACs.
 ///
@@ -198,18 +198,13 @@ fn block(layer: &Layer) -> Block {
             ..
         } => {
             let ratio = mid_channels as f64 / in_channels.max(1) as f64;
-            let ratio_text = format!("{:.1}", ratio);
+            let ratio_text = format!("{ratio:.1}");
             let ratio_text = ratio_text.trim_end_matches(".0");
-            let halved = if stride > 1 {
-                format!(" /{stride}")
-            } else {
-                String::new()
-            };
             Block {
-                text: with(squeeze, format!("{kernel}×{kernel} ×{ratio_text}{halved}")),
+                text: with(squeeze, format!("{kernel}×{kernel} ×{ratio_text}")),
                 colour: colour_of(kernel.saturating_sub(3) / 2),
                 // Up to an expansion of 6 the width is in proportion.
-                size: WIDEST * (0.28 + 0.72 * (ratio / 6.0).min(1.0)),
+                size: WIDEST * (0.55 + 0.45 * (ratio / 6.0).min(1.0)),
                 says: format!(
                     "inverted residual, kernel {kernel}×{kernel}, expansion {ratio_text} ({mid_channels} channels inside), stride {stride}{}",
                     if squeeze > 0 { ", squeeze-excite" } else { "" }
@@ -226,10 +221,7 @@ fn block(layer: &Layer) -> Block {
             format!("depthwise-separable block, kernel {kernel}×{kernel}, stride {stride}"),
         ),
         LayerSpec::ConvNorm { kernel, stride, .. } => fixed(
-            match stride {
-                1 => format!("{kernel}×{kernel} conv"),
-                _ => format!("{kernel}×{kernel} conv /{stride}"),
-            },
+            format!("{kernel}×{kernel} conv"),
             format!("convolution, kernel {kernel}×{kernel}, stride {stride}"),
         ),
         LayerSpec::Head { .. } => fixed("pool, 1×1".into(), "pool and 1×1 convolution".into()),

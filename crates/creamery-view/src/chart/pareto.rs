@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::frame::{Frame, Looks, PAGE_WIDTH, check};
 use super::palette::{INK, VERMILION, series as colour_of};
 use super::scatter::{Area, LABEL, beside};
-use super::svg::{Stroke, Svg, Tip};
+use super::svg::{Font, Stroke, Svg, Tip};
 use super::{Axis, ChartError, Point, Theme};
 
 /// Points closer than this many pixels are drawn as one.
@@ -127,7 +127,7 @@ impl Pareto {
         let mut write = |at: [f64; 2], text: &str, colour, svg: &mut Svg| {
             let (at, anchor, area) = beside(at, text, frame, &taken);
             taken.push(area);
-            svg.text(text, at, anchor, super::svg::Font { colour, ..LABEL });
+            svg.label(text, at, anchor, Font { colour, ..LABEL });
         };
         for (n, group) in self.groups.iter().enumerate() {
             for point in &group.points {
@@ -141,7 +141,9 @@ impl Pareto {
         }
         if self.groups.len() > 1 {
             for (n, (group, front)) in self.groups.iter().zip(fronts).enumerate() {
-                if let Some(last) = front.last() {
+                // A point that is all there is has said what it is.
+                let said = matches!(front[..], [Point { label: Some(_), .. }]);
+                if let Some(last) = front.last().filter(|_| !said) {
                     write(place(last), &group.name, colour_of(n), svg);
                 }
             }

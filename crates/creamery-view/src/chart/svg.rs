@@ -76,6 +76,16 @@ impl Svg {
         self.turned_text(text, at, anchor, font, 0.0);
     }
 
+    /// A line of text over other things, from which a rim of paper sets it apart.
+    pub(super) fn label(&mut self, text: &str, at: [f64; 2], anchor: Anchor, font: Font) {
+        let paper = self.paint(PAPER);
+        self.push(format_args!(
+            r#"<g stroke="{paper}" stroke-width="3" stroke-linejoin="round" paint-order="stroke">"#
+        ));
+        self.text(text, at, anchor, font);
+        self.push(format_args!("</g>"));
+    }
+
     /// A line of text, turned about the place of its anchor by so many degrees.
     pub(super) fn turned_text(
         &mut self,

@@ -69,7 +69,13 @@ fn training(frame: &mut Frame<'_>, area: Rect, history: &History) {
         let left = if history.rho.is_empty() { below } else { left };
         curve(frame, left, history, "learning rate", &history.lr);
         if !history.rho.is_empty() {
-            curve(frame, right, history, "rho, the weight of teachers", &history.rho);
+            curve(
+                frame,
+                right,
+                history,
+                "rho, the weight of teachers",
+                &history.rho,
+            );
         }
     }
 }

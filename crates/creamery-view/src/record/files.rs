@@ -40,8 +40,8 @@ impl Files {
         }
     }
 
-    /// Opens a file to read; `None` if there is none. Only ordinary files are opened: a pipe would wait for ever.
-    pub(super) fn open(&self, name: &str) -> io::Result<Option<File>> {
+    /// Where a file is that may be read; `None` if there is none. Only ordinary files are: a pipe would wait for ever.
+    pub(super) fn path(&self, name: &str) -> io::Result<Option<PathBuf>> {
         let path = self.folder.join(name);
         let found = match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -51,6 +51,14 @@ impl Files {
             return Err(io::Error::other("it is no ordinary file"));
         }
         self.check(&path)?;
+        Ok(Some(path))
+    }
+
+    /// Opens a file to read; `None` if there is none.
+    pub(super) fn open(&self, name: &str) -> io::Result<Option<File>> {
+        let Some(path) = self.path(name)? else {
+            return Ok(None);
+        };
         match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             file => file.map(Some),

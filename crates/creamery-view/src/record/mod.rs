@@ -82,6 +82,16 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// The state of a run by whether its folder is held, where that can be asked, and whether it has a result.
+    pub fn of(held: Option<bool>, has_result: bool) -> Self {
+        match (held, has_result) {
+            (Some(true), _) => Self::Running,
+            (_, true) => Self::Finished,
+            (Some(false), false) => Self::Stopped,
+            (None, false) => Self::Unknown,
+        }
+    }
+
     /// Its name: `running`, `finished`, `stopped` or `unknown`.
     pub fn name(self) -> &'static str {
         match self {
@@ -164,6 +174,8 @@ pub struct RunRecord {
     history: History,
     state: RunState,
     modified: Option<SystemTime>,
+    /// Whether events are read even where there is a result.
+    whole: bool,
 }
 
 impl RunRecord {
@@ -172,7 +184,7 @@ impl RunRecord {
     /// # Errors
     /// Only if the folder cannot be read or is that of no run; all else becomes [`notes`](Self::notes).
     pub fn read(path: &Path) -> Result<Self, RecordError> {
-        Self::open(path, None)
+        Self::open(path, None, true)
     }
 
     /// The same for a folder of runs that others may see: no link is followed that leads out of `root`.
@@ -180,10 +192,18 @@ impl RunRecord {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_within(path: &Path, root: &Path) -> Result<Self, RecordError> {
-        Self::open(path, Some(root))
+        Self::open(path, Some(root), true)
     }
 
-    fn open(path: &Path, root: Option<&Path>) -> Result<Self, RecordError> {
+    /// The same without the events of a run that has a result, which says what came of them.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn outline_within(path: &Path, root: &Path) -> Result<Self, RecordError> {
+        Self::open(path, Some(root), false)
+    }
+
+    fn open(path: &Path, root: Option<&Path>, whole: bool) -> Result<Self, RecordError> {
         let files = Files::new(path, root).map_err(|source| RecordError::Io {
             path: path.to_owned(),
             source,
@@ -203,6 +223,7 @@ impl RunRecord {
             history: History::default(),
             state: RunState::Unknown,
             modified: None,
+            whole,
         };
         record.update();
         Ok(record)
@@ -233,13 +254,10 @@ impl RunRecord {
                 let confusion = serde_json::from_str(text).ok().filter(is_square);
                 confusion.ok_or("is no confusion matrix: it is cut off or damaged".to_owned())
             });
-        changed |= self.read_events();
-        let state = match (held, &self.result.value) {
-            (Some(true), _) => RunState::Running,
-            (_, Some(_)) => RunState::Finished,
-            (Some(false), None) => RunState::Stopped,
-            (None, None) => RunState::Unknown,
-        };
+        if self.whole || self.result.value.is_none() {
+            changed |= self.read_events();
+        }
+        let state = RunState::of(held, self.result.value.is_some());
         changed |= std::mem::replace(&mut self.state, state) != state;
         let written = ["run.toml", METRICS, EVALUATIONS, "result.json"];
         let written = written.iter().filter_map(|name| self.files.stamp(name));
@@ -316,6 +334,11 @@ impl RunRecord {
     /// When its configuration, events or result were last written.
     pub fn modified(&self) -> Option<SystemTime> {
         self.modified
+    }
+
+    /// Where a file of its folder is, if there is one and it may be read.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        self.files.path(name).ok().flatten()
     }
 
     /// What its events come to.

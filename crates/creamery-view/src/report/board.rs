@@ -42,7 +42,10 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
     for (place, tenure) in board.current().enumerate() {
         let rho = tenure.rho.buckets();
         let count: u64 = rho.iter().map(|bucket| bucket.count).sum();
-        let sum: f64 = rho.iter().map(|bucket| bucket.mean * bucket.count as f64).sum();
+        let sum: f64 = rho
+            .iter()
+            .map(|bucket| bucket.mean * bucket.count as f64)
+            .sum();
         let mut row = vec![
             (place + 1).to_string(),
             tenure.score.map_or("–".into(), percent),
@@ -86,7 +89,9 @@ fn timeline(run: &RunRecord) -> BoardTimeline {
         let tenure = &all[*index];
         let left = tenure.left.unwrap_or(history.steps).max(tenure.entered);
         let stays = tenure.left.is_none();
-        let why = winner.as_ref().filter(|found| stays && found.architecture == tenure.architecture);
+        let why = winner
+            .as_ref()
+            .filter(|found| stays && found.architecture == tenure.architecture);
         Tenure {
             name: tenure.architecture.to_string(),
             from: time.at(tenure.entered as f64),

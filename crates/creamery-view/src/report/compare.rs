@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table as Settings, Value};
 
 use super::curves::Time;
-use super::page::{self, Block, Kind, ReportError, Section, Table};
+use super::page::{Block, Kind, ReportError, Section, Table};
 use super::result::{accuracy, number, readable, seconds, text};
 use super::{found, front};
 use crate::chart::{Axis, Group, Lines, Pareto, Series};
@@ -16,18 +16,20 @@ use crate::rounded_count;
 const MOST_SETTINGS: usize = 60;
 
 /// The runs' results in a table, their curves and fronts over each other, and the settings that differ.
-pub(super) fn section(runs: &[&RunRecord]) -> Result<Option<Section>, ReportError> {
-    let names: Vec<String> = runs.iter().map(|run| page::name(run)).collect();
-    let mut blocks = vec![Block::Table(results(runs, &names))];
+pub(super) fn section(
+    runs: &[&RunRecord],
+    names: &[String],
+) -> Result<Option<Section>, ReportError> {
+    let mut blocks = vec![Block::Table(results(runs, names))];
     let mut figures = Vec::new();
-    for chart in charts(runs, &names) {
+    for chart in charts(runs, names) {
         if chart.series.iter().any(|series| !series.points.is_empty()) {
             figures.push(chart.svg()?);
         }
     }
-    figures.extend(fronts(runs, &names)?);
+    figures.extend(fronts(runs, names)?);
     blocks.push(Block::Figures(figures));
-    if let Some(settings) = differences(runs, &names) {
+    if let Some(settings) = differences(runs, names) {
         blocks.push(Block::Text("Settings that differ:".into()));
         blocks.push(Block::Table(settings));
     }
@@ -51,7 +53,8 @@ fn results(runs: &[&RunRecord], names: &[String]) -> Table {
     for (run, name) in runs.iter().zip(names) {
         let none = || "–".to_owned();
         let count = |path: &str| number(run, path).map_or_else(none, |n| rounded_count(n as u64));
-        let (top1, of) = accuracy(run).map_or((none(), ""), |(top1, of)| (format!("{top1:.2}%"), of));
+        let (top1, of) =
+            accuracy(run).map_or((none(), ""), |(top1, of)| (format!("{top1:.2}%"), of));
         table.rows.push(vec![
             name.clone(),
             run.task().to_owned(),
@@ -75,7 +78,11 @@ fn charts(runs: &[&RunRecord], names: &[String]) -> [Lines; 2] {
     let axis = Axis::new(if in_epochs { "epochs" } else { "steps" }, "");
     let chart = |title: &str, y: Axis, of: &dyn Fn(&RunRecord, Time) -> [Series; 2]| {
         let series = runs.iter().zip(names).flat_map(|(run, name)| {
-            let time = if in_epochs { Time::of(run) } else { Time::in_steps() };
+            let time = if in_epochs {
+                Time::of(run)
+            } else {
+                Time::in_steps()
+            };
             let [training, held_out] = of(run, time);
             let both = !training.points.is_empty() && !held_out.points.is_empty();
             let training_name = name.clone();
@@ -121,9 +128,8 @@ fn charts(runs: &[&RunRecord], names: &[String]) -> [Lines; 2] {
 fn fronts(runs: &[&RunRecord], names: &[String]) -> Result<Option<String>, ReportError> {
     let groups = runs.iter().zip(names).filter_map(|(run, name)| {
         let winner = found::network(run).map(|found| found.architecture);
-        let label = |of: &creamery_space::Architecture| {
-            (winner.as_ref() == Some(of)).then(String::new)
-        };
+        let label =
+            |of: &creamery_space::Architecture| (winner.as_ref() == Some(of)).then(String::new);
         // Of one measure only: scores of the board are of other images than evaluations.
         let mut groups = front::groups(run, |cost| cost.macs as f64, &label);
         (!groups.is_empty()).then(|| Group {
@@ -158,9 +164,19 @@ fn differences(runs: &[&RunRecord], names: &[String]) -> Option<Table> {
         })
         .collect();
     let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
-    let differ = keys
-        .into_iter()
-        .filter(|key| flat.iter().any(|settings| settings.get(*key) != flat[0].get(*key)));
+    // What one kind of run has and another has not is no difference between these.
+    let same = |key: &String| {
+        let all = runs.iter().zip(&flat);
+        all.clone().all(|(run, settings)| {
+            let value = settings.get(key);
+            all.clone().all(|(other, others)| {
+                let other_value = others.get(key);
+                value == other_value
+                    || (run.task() != other.task() && (value.is_none() || other_value.is_none()))
+            })
+        })
+    };
+    let differ = keys.into_iter().filter(|key| !same(key));
     let mut columns = vec![("setting".to_owned(), Kind::Text)];
     columns.extend(names.iter().map(|name| (name.clone(), Kind::Text)));
     let rows = differ.take(MOST_SETTINGS).map(|key| {

@@ -160,7 +160,10 @@ impl Time {
     ) -> Series {
         let history = run.history();
         let epochs = &history.epochs;
-        let steps = history.start.as_ref().map_or(0, |start| start.steps_per_epoch);
+        let steps = history
+            .start
+            .as_ref()
+            .map_or(0, |start| start.steps_per_epoch);
         let every = epochs.len().div_ceil(POINTS).max(1);
         // The last one counts.
         let shown = epochs.iter().rev().step_by(every).collect::<Vec<_>>();

@@ -47,13 +47,18 @@ pub(super) fn section(run: &RunRecord) -> Option<Section> {
         };
         facts.add("mean of the pixels, 0 to 1", numbers(&input.mean));
         facts.add("their standard deviation", numbers(&input.std));
-        facts.add("shorter side before the cut", format!("{} px", input.shorter_side));
+        facts.add(
+            "shorter side before the cut",
+            format!("{} px", input.shorter_side),
+        );
     }
     // Augmentation and what else was done to the images.
     let settings = run.setting("data").and_then(|data| data.as_table());
     for (key, value) in settings.into_iter().flatten() {
         if key != "source" && key != "workers" {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             facts.add(&format!("data.{key}"), value);
         }
     }
@@ -61,7 +66,12 @@ pub(super) fn section(run: &RunRecord) -> Option<Section> {
     let counted = run.confusion().map(|confusion| &confusion.classes);
     let classes = input.as_ref().map(|input| &input.classes).or(counted);
     if let Some(classes) = classes.filter(|classes| !classes.is_empty()) {
-        let mut names = classes.iter().take(MOST_CLASSES).cloned().collect::<Vec<_>>().join(", ");
+        let mut names = classes
+            .iter()
+            .take(MOST_CLASSES)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
         if classes.len() > MOST_CLASSES {
             names.push_str(&format!(" and {} more", classes.len() - MOST_CLASSES));
         }

@@ -26,7 +26,7 @@ pub(super) fn network(run: &RunRecord) -> Option<Found> {
         return Some(Found { architecture, why });
     }
     if retrained {
-        let path = run.path().join("architecture.json");
+        let path = run.file("architecture.json")?;
         let small = std::fs::metadata(&path).ok()?.len() <= MAX_ARCHITECTURE;
         let text = std::fs::read(path).ok().filter(|_| small)?;
         let architecture = serde_json::from_slice(&text).ok()?;
@@ -34,7 +34,13 @@ pub(super) fn network(run: &RunRecord) -> Option<Found> {
         return Some(Found { architecture, why });
     }
     let best = run.history().evaluations.best().map(|e| &e.architecture);
-    let best = best.or_else(|| run.history().board.current().next().map(|t| &t.architecture));
+    let best = best.or_else(|| {
+        run.history()
+            .board
+            .current()
+            .next()
+            .map(|t| &t.architecture)
+    });
     best.map(|architecture| Found {
         architecture: architecture.clone(),
         why: "best so far",
@@ -43,7 +49,7 @@ pub(super) fn network(run: &RunRecord) -> Option<Found> {
 
 /// What the run's model says of its images.
 pub(super) fn input(run: &RunRecord) -> Option<ModelInput> {
-    ModelInput::read(&run.path().join("model.safetensors")).ok()
+    ModelInput::read(&run.file("model.safetensors")?).ok()
 }
 
 /// Channels of the images and number of classes: as the model says it, or as they follow from what a network costs.
@@ -52,8 +58,16 @@ pub(super) fn channels_and_classes(run: &RunRecord) -> Option<(usize, usize)> {
         return Some((input.channels, input.classes.len()));
     }
     let history = run.history();
-    let of_board = history.board.tenures().first().map(|t| (&t.architecture, t.cost));
-    let evaluated = history.evaluations.kept().first().map(|e| (&e.architecture, e.cost));
+    let of_board = history
+        .board
+        .tenures()
+        .first()
+        .map(|t| (&t.architecture, t.cost));
+    let evaluated = history
+        .evaluations
+        .kept()
+        .first()
+        .map(|e| (&e.architecture, e.cost));
     let (architecture, cost) = of_board.or(evaluated)?;
     solve(run.space()?, architecture, cost)
 }
@@ -87,9 +101,16 @@ mod tests {
         let architecture = space.largest(28).unwrap();
         for (channels, classes) in [(1, 10), (3, 1), (3, 1000)] {
             let cost = space.cost(&architecture, channels, classes).unwrap();
-            assert_eq!(solve(&space, &architecture, cost), Some((channels, classes)));
+            assert_eq!(
+                solve(&space, &architecture, cost),
+                Some((channels, classes))
+            );
         }
-        let cost = Cost { macs: 7, params: 9, ..Cost::default() };
+        let cost = Cost {
+            macs: 7,
+            params: 9,
+            ..Cost::default()
+        };
         assert_eq!(solve(&space, &architecture, cost), None);
     }
 }

@@ -23,6 +23,7 @@ use crate::record::{RunRecord, RunState};
 use page::{Block, Section, Tile};
 
 pub use page::ReportError;
+pub use result::{accuracy, number, seconds, text};
 
 /// What a page of a run shows.
 #[derive(Debug)]
@@ -48,6 +49,63 @@ struct Page {
     foot: String,
 }
 
+/// A section of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// What it is called in the page's links, such as `board`.
+    pub id: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// Its HTML, heading included.
+    pub html: String,
+}
+
+#[derive(Template)]
+#[template(path = "section.html")]
+struct SectionPage<'a> {
+    section: &'a Section,
+}
+
+impl Fragment {
+    fn of(section: Section) -> Result<Self, ReportError> {
+        Ok(Self {
+            id: section.id,
+            title: section.title,
+            html: SectionPage { section: &section }.render()?,
+        })
+    }
+}
+
+/// The parts of a page about a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// A line about the run.
+    pub lead: String,
+    /// Numbers that are seen first, with their names before them.
+    pub tiles: Vec<(String, String)>,
+    /// What is missing, in sentences.
+    pub notes: Vec<String>,
+    /// The sections that there is something to say in.
+    pub sections: Vec<Fragment>,
+}
+
+/// The CSS of a page: that of its charts and its own.
+pub fn style() -> String {
+    chart::style() + include_str!("../../templates/report.css")
+}
+
+/// Runs beside each other, under names that tell them apart; `None` if there are none.
+///
+/// # Errors
+/// [`ReportError`] if a chart cannot be drawn.
+pub fn comparison(runs: &[(String, &RunRecord)]) -> Result<Option<Fragment>, ReportError> {
+    let (names, runs): (Vec<String>, Vec<&RunRecord>) = runs.iter().cloned().unzip();
+    if runs.is_empty() {
+        return Ok(None);
+    }
+    compare::section(&runs, &names)?.map(Fragment::of).transpose()
+}
+
 impl Report<'_> {
     /// The page.
     ///
@@ -55,38 +113,14 @@ impl Report<'_> {
     /// [`ReportError`] if a chart cannot be drawn; whatever is in the run's folder is no reason.
     pub fn html(&self) -> Result<String, ReportError> {
         let run = self.run;
-        let mut sections = Vec::new();
-        if !self.compared.is_empty() {
-            let runs: Vec<&RunRecord> = std::iter::once(run).chain(self.compared).collect();
-            sections.extend(compare::section(&runs)?);
-        }
-        let parts = [
-            network::section(run)?,
-            front::section(run)?,
-            curves::section(run)?,
-            board::section(run)?,
-            operations::section(run)?,
-            result::confusion(run)?,
-            data::section(run),
-            timing::section(run)?,
-            warnings(run),
-            self.configuration(),
-        ];
-        sections.extend(parts.into_iter().flatten());
-        let mut notes = run.notes();
-        notes.extend(unfinished(run));
-        for other in self.compared {
-            let name = page::name(other);
-            notes.extend(other.notes().into_iter().map(|note| format!("{name}: {note}")));
-        }
         let page = Page {
             title: page::name(run),
             lead: result::lead(run),
             chart_style: chart::style(),
             style: include_str!("../../templates/report.css"),
             tiles: result::tiles(run),
-            notes,
-            sections,
+            notes: self.notes(),
+            sections: self.sections()?,
             foot: format!(
                 "Written by Creamery {} from `{}`.",
                 env!("CARGO_PKG_VERSION"),
@@ -94,6 +128,54 @@ impl Report<'_> {
             ),
         };
         Ok(page.render()?)
+    }
+
+    /// The page's parts one by one, for a page that shows them while they change.
+    ///
+    /// # Errors
+    /// As [`html`](Self::html).
+    pub fn parts(&self) -> Result<Parts, ReportError> {
+        let sections = self.sections()?;
+        let tiles = result::tiles(self.run).into_iter();
+        Ok(Parts {
+            lead: result::lead(self.run),
+            tiles: tiles.map(|tile| (tile.name, tile.value)).collect(),
+            notes: self.notes(),
+            sections: sections.into_iter().map(Fragment::of).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.run.notes();
+        notes.extend(unfinished(self.run));
+        for other in self.compared {
+            let name = page::name(other);
+            notes.extend(other.notes().into_iter().map(|note| format!("{name}: {note}")));
+        }
+        notes
+    }
+
+    fn sections(&self) -> Result<Vec<Section>, ReportError> {
+        let run = self.run;
+        let mut sections = Vec::new();
+        if !self.compared.is_empty() {
+            let runs: Vec<&RunRecord> = std::iter::once(run).chain(self.compared).collect();
+            let names: Vec<String> = runs.iter().map(|run| page::name(run)).collect();
+            sections.extend(compare::section(&runs, &names)?);
+        }
+        let parts = [
+            network::section(run)?,
+            front::section(run)?,
+            curves::section(run)?,
+            board::section(run)?,
+            result::confusion(run)?,
+            data::section(run),
+            timing::section(run)?,
+            warnings(run),
+            self.configuration(),
+        ];
+        sections.extend(parts.into_iter().flatten());
+        Ok(sections)
     }
 
     /// The command and the whole configuration.

@@ -1,7 +1,7 @@
-//! The network, drawn.
+//! The network, drawn, beside the operations of all that was looked at.
 
-use super::found;
 use super::page::{Block, Facts, ReportError, Section};
+use super::{found, operations};
 use crate::chart::Network;
 use crate::record::RunRecord;
 use crate::{rounded_count, rounded_latency};
@@ -25,8 +25,7 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
         let network = Network {
             title: "Block by block".into(),
             layers,
-            caption: "Colour: kernel of the block. Width: its expansion, ×. SE: squeeze-excite. /2: the block halves the \
-                      sides. Arc: the block adds its input to its output."
+            caption: "Colour: kernel of the block. Width: its expansion, ×. SE: squeeze-excite. Arc: the block adds its input to its output."
                 .into(),
         };
         figures.push(network.svg()?);
@@ -36,6 +35,7 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
         facts.add("latency by the run's table", rounded_latency(latency));
     }
     blocks.extend(facts.block());
+    figures.extend(operations::figure(run)?);
     if !figures.is_empty() {
         blocks.push(Block::Figures(figures));
     }

@@ -3,14 +3,15 @@
 use creamery_space::{Architecture, SKIP, Space};
 
 use super::found;
-use super::page::{Block, ReportError, Section};
+use super::page::ReportError;
 use crate::chart::HeatMap;
 use crate::record::RunRecord;
 
 /// Fewer evaluated paths than this say less than those of the board.
 const ENOUGH: usize = 20;
 
-pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
+/// The heat map, if enough is known for one.
+pub(super) fn figure(run: &RunRecord) -> Result<Option<String>, ReportError> {
     let Some(space) = run.space() else {
         return Ok(None);
     };
@@ -41,7 +42,7 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
     });
     let rows = space
         .places()
-        .map(|place| format!("stage {}, block {}", place.stage + 1, place.block + 1));
+        .map(|place| format!("{}.{}", place.stage + 1, place.block + 1));
     let operations = space.operations.iter();
     let columns = operations.map(|op| format!("{0}×{0} ×{1}", op.kernel, op.expansion));
     let of_winner = winner.map_or(String::new(), |found| {
@@ -49,21 +50,23 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
     });
     let map = HeatMap {
         title: "Operations block by block, in percent".into(),
-        of: [String::new(), "kernel ×expansion".into()],
+        of: ["stage.block".into(), "kernel ×expansion".into()],
         rows: rows.collect(),
         columns: columns.chain(["skip".to_owned()]).collect(),
         shares: shares(space, &paths),
         marked,
         caption: format!("Of the {} paths {of}.{of_winner}", paths.len()),
     };
-    let blocks = vec![Block::Figures(vec![map.svg()?])];
-    Ok(Section::of("operations", "Operations", blocks))
+    Ok(Some(map.svg()?))
 }
 
 /// What a path does at a place.
 fn choice(path: &Architecture, stage: usize, block: usize) -> i8 {
     let stage = path.choices.get(stage);
-    stage.and_then(|stage| stage.get(block)).copied().unwrap_or(SKIP)
+    stage
+        .and_then(|stage| stage.get(block))
+        .copied()
+        .unwrap_or(SKIP)
 }
 
 /// The column of a choice: that of its operation, or the last.

@@ -99,7 +99,9 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(columns: &[(&str, Kind)]) -> Self {
-        let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind));
+        let columns = columns
+            .iter()
+            .map(|(name, kind)| ((*name).to_owned(), *kind));
         Self {
             columns: columns.collect(),
             rows: Vec::new(),
@@ -111,7 +113,9 @@ impl Table {
         &'a self,
         row: &'a [String],
     ) -> impl Iterator<Item = (&'a String, Kind)> {
-        row.iter().zip(&self.columns).map(|(cell, (_, kind))| (cell, *kind))
+        row.iter()
+            .zip(&self.columns)
+            .map(|(cell, (_, kind))| (cell, *kind))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::rounded_count;
 const MOST_CLASSES: usize = 200;
 
 /// A number somewhere in the result.
-pub(super) fn number(run: &RunRecord, path: &str) -> Option<f64> {
+pub fn number(run: &RunRecord, path: &str) -> Option<f64> {
     let mut keys = path.split('.');
     let first = run.result()?.get(keys.next()?)?;
     let found = keys.try_fold(first, |value, key| value.get(key))?;
@@ -20,12 +20,16 @@ pub(super) fn number(run: &RunRecord, path: &str) -> Option<f64> {
 }
 
 /// A text of the result, or else a setting.
-pub(super) fn text(run: &RunRecord, of_result: &str, setting: &str) -> Option<String> {
+pub fn text(run: &RunRecord, of_result: &str, setting: &str) -> Option<String> {
     let found = run.result().and_then(|result| result.get(of_result));
     let found = found.and_then(Value::as_str).map(str::to_owned);
     found.or_else(|| {
         let setting = run.setting(setting)?;
-        Some(setting.as_str().map_or_else(|| setting.to_string(), str::to_owned))
+        Some(
+            setting
+                .as_str()
+                .map_or_else(|| setting.to_string(), str::to_owned),
+        )
     })
 }
 
@@ -45,7 +49,7 @@ pub(super) fn lead(run: &RunRecord) -> String {
 }
 
 /// The accuracy that counts, in percent, and of what it is.
-pub(super) fn accuracy(run: &RunRecord) -> Option<(f64, &'static str)> {
+pub fn accuracy(run: &RunRecord) -> Option<(f64, &'static str)> {
     if let Some(top1) = number(run, "top1") {
         return Some((top1, "top-1 on test images"));
     }
@@ -66,14 +70,16 @@ pub(super) fn accuracy(run: &RunRecord) -> Option<(f64, &'static str)> {
 }
 
 /// Seconds of work.
-pub(super) fn seconds(run: &RunRecord) -> Option<f64> {
+pub fn seconds(run: &RunRecord) -> Option<f64> {
     let finished = run.history().finished.and_then(|(_, seconds)| seconds);
     number(run, "timing.seconds").or(finished)
 }
 
 /// Seconds for people; what no duration can be is not shown.
 pub(super) fn readable(seconds: f64) -> Option<String> {
-    std::time::Duration::try_from_secs_f64(seconds).ok().map(duration)
+    std::time::Duration::try_from_secs_f64(seconds)
+        .ok()
+        .map(duration)
 }
 
 /// The numbers that are seen first.
@@ -131,7 +137,9 @@ pub(super) fn confusion(run: &RunRecord) -> Result<Option<Section>, ReportError>
     let mut blocks = vec![Block::Figures(vec![matrix.svg()?]), Block::Table(table)];
     if confusion.classes.len() > MOST_CLASSES {
         let rest = confusion.classes.len() - MOST_CLASSES;
-        blocks.push(Block::Text(format!("and {rest} more classes, in confusion.json")));
+        blocks.push(Block::Text(format!(
+            "and {rest} more classes, in confusion.json"
+        )));
     }
     Ok(Section::of("confusion", "Classes", blocks))
 }

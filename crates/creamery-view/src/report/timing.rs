@@ -13,14 +13,21 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
     if let Some(text) = seconds(run).and_then(readable) {
         facts.add("work, over all resumptions", text);
     }
-    if let Some(left) = history.seconds_left().filter(|left| *left > 0.0).and_then(readable) {
+    if let Some(left) = history
+        .seconds_left()
+        .filter(|left| *left > 0.0)
+        .and_then(readable)
+    {
         facts.add("the rest takes about", left);
     }
     if let Some(speed) = number(run, "timing.images_per_second") {
         facts.add("training images per second", rounded_count(speed as u64));
     }
     if let Some(start) = &history.start {
-        facts.add("epochs", format!("{} of {}", done_epochs(run), start.epochs));
+        facts.add(
+            "epochs",
+            format!("{} of {}", done_epochs(run), start.epochs),
+        );
         facts.add("steps", format!("{} of {}", history.steps, start.steps()));
         facts.add("images a step", start.batch.to_string());
     }
@@ -35,7 +42,9 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
     }
     let evaluations = &history.evaluations;
     if evaluations.done > 0 {
-        let of = evaluations.of.map_or(String::new(), |of| format!(" of at most {of}"));
+        let of = evaluations
+            .of
+            .map_or(String::new(), |of| format!(" of at most {of}"));
         facts.add("paths evaluated", format!("{}{of}", evaluations.done));
     }
     let mut blocks = Vec::from_iter(facts.block());
@@ -56,7 +65,10 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
 }
 
 fn done_epochs(run: &RunRecord) -> u64 {
-    run.history().epochs.last().map_or(0, |last| last.epoch.saturating_add(1))
+    run.history()
+        .epochs
+        .last()
+        .map_or(0, |last| last.epoch.saturating_add(1))
 }
 
 /// The share of the epochs' time in which the training waited for images, in percent.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use creamery_train::Confusion;
 use creamery_train::event::{BoardRow, Event, Observer};
 use prost::Message;
+use serde::Deserialize;
 
 use crate::rounded_count;
 use proto::{
@@ -101,19 +102,20 @@ impl Drop for TensorBoard {
     }
 }
 
-/// Writes the event file of a run to a folder, as far as its `metrics.jsonl` can be read; returns the number of events.
+/// Writes the event file of a run that is over, as far as what it has recorded can be read; returns the number of events.
 ///
 /// # Errors
 /// [`TensorBoardError`] if it cannot be written.
-pub fn convert(run: &Path, folder: &Path) -> Result<u64, TensorBoardError> {
+pub fn convert(run: &Path) -> Result<u64, TensorBoardError> {
+    let folder = run.join(FOLDER);
     let convert = || {
-        let mut file = EventFile::create(folder)?;
+        let mut file = EventFile::create(&folder)?;
         let events = file.replay(run)?;
         file.finish(run)?;
         Ok(events)
     };
     convert().map_err(|source| TensorBoardError {
-        folder: folder.to_owned(),
+        folder: folder.clone(),
         source,
     })
 }
@@ -127,7 +129,8 @@ struct EventFile {
     step: u64,
     /// The board, since it was last written.
     board: Option<Vec<BoardRow>>,
-    evaluated: i64,
+    /// Paths evaluated so far.
+    evaluated: u64,
 }
 
 impl EventFile {
@@ -157,24 +160,27 @@ impl EventFile {
 
     /// Adds the events that the run has recorded; returns their number.
     fn replay(&mut self, run: &Path) -> io::Result<u64> {
-        let file = match File::open(run.join("metrics.jsonl")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            file => file?,
-        };
-        let mut lines = BufReader::with_capacity(1 << 18, file);
-        let (mut line, mut events) = (Vec::new(), 0);
-        loop {
-            line.clear();
-            io::Read::take(&mut lines, MAX_LINE).read_until(b'\n', &mut line)?;
-            if line.is_empty() {
-                return Ok(events);
-            }
+        let mut events = 0;
+        let trained = for_each_line(&run.join("metrics.jsonl"), |line| {
             // Half a line, or one of another version, has nothing to show.
-            if let Ok(event) = serde_json::from_slice(&line) {
-                self.add(&event)?;
-                events += 1;
-            }
+            let Ok(event) = serde_json::from_slice(line) else {
+                return Ok(());
+            };
+            events += 1;
+            self.add(&event)
+        })?;
+        if trained {
+            return Ok(events);
         }
+        // A selection by itself keeps what it evaluated only.
+        for_each_line(&run.join("evaluations.jsonl"), |line| {
+            let Ok(Evaluation { macs, top1 }) = serde_json::from_slice(line) else {
+                return Ok(());
+            };
+            events += 1;
+            self.evaluated(macs, top1)
+        })?;
+        Ok(events)
     }
 
     fn add(&mut self, event: &Event) -> io::Result<()> {
@@ -245,15 +251,17 @@ impl EventFile {
                 self.scalars(step, &values)?;
                 self.board(step)
             }
-            Event::Evaluated { cost, top1, .. } => {
-                let step = self.evaluated as u64;
-                self.evaluated += 1;
-                let values = [("selection/top1", *top1), ("selection/macs", cost.macs as f64)];
-                self.scalars(step, &values)
-            }
+            Event::Evaluated { cost, top1, .. } => self.evaluated(cost.macs, *top1),
             Event::Warning { message } => self.text(self.step, "warning", message.clone()),
             Event::Checkpoint { .. } | Event::Finished { .. } => Ok(()),
         }
+    }
+
+    fn evaluated(&mut self, macs: u64, top1: f64) -> io::Result<()> {
+        let step = self.evaluated;
+        self.evaluated += 1;
+        let values = [("selection/top1", top1), ("selection/macs", macs as f64)];
+        self.scalars(step, &values)
     }
 
     fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> io::Result<()> {
@@ -314,7 +322,8 @@ impl EventFile {
     fn finish(&mut self, run: &Path) -> io::Result<()> {
         self.board(self.step)?;
         let path = run.join("confusion.json");
-        let small = fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= MAX_CONFUSION);
+        let small =
+            fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= MAX_CONFUSION);
         let confusion = small.then(|| fs::read(path)).and_then(Result::ok);
         let confusion = confusion.and_then(|text| serde_json::from_slice::<Confusion>(&text).ok());
         if let Some(image) = confusion.as_ref().and_then(picture::confusion) {
@@ -344,6 +353,31 @@ impl EventFile {
             self.flushed = Instant::now();
         }
         Ok(())
+    }
+}
+
+/// A line of `evaluations.jsonl`.
+#[derive(Deserialize)]
+struct Evaluation {
+    macs: u64,
+    top1: f64,
+}
+
+/// Calls for each line of a file, in pieces if it is too long; `false` if there is no such file.
+fn for_each_line(path: &Path, mut line: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    let mut lines = BufReader::with_capacity(1 << 18, file);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        io::Read::take(&mut lines, MAX_LINE).read_until(b'\n', &mut bytes)?;
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        line(&bytes)?;
     }
 }
 

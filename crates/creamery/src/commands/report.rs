@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use creamery_train::write_atomically;
-use creamery_view::record::{RecordError, RunRecord};
+use creamery_view::record::{RecordError, RunRecord, RunState};
 use creamery_view::report::Report;
 use creamery_view::tensorboard;
 use serde_json::json;
@@ -21,8 +21,8 @@ Examples:
       with a table of all three, their curves and their fronts over each other
   creamery report runs/pets/select-evolution-1
       a selection: what was evaluated, and the front
-  creamery report runs/pets --tensorboard-dir runs/pets/tensorboard
-      TensorBoard's event file as well, as search --tensorboard writes it";
+  creamery report runs/pets --tensorboard
+      runs/pets/tensorboard/ as well, as if the run had been made with --tensorboard";
 
 /// Write a run's charts and numbers as one HTML file
 #[derive(clap::Args, Debug)]
@@ -37,9 +37,6 @@ pub(crate) struct Args {
     /// The file [default: report.html in RUN]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write an event file for TensorBoard to this folder, too
-    #[arg(long = "tensorboard-dir", value_name = "DIR")]
-    tensorboard: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
@@ -57,10 +54,16 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         None => run.path().join("report.html"),
     };
     write_atomically(&out, html.as_bytes())?;
-    if let Some(folder) = &args.tensorboard {
-        tensorboard::convert(run.path(), folder)?;
+    let mut notes = run.notes();
+    if global.tensorboard {
+        // A process that writes there itself would go on in a file that is gone.
+        match run.state() {
+            RunState::Running => {
+                notes.push("the run is under way: give it --tensorboard itself".into())
+            }
+            _ => drop(tensorboard::convert(run.path())?),
+        }
     }
-    let notes = run.notes();
     for note in &notes {
         global.note(&format!("note: {note}"));
     }
@@ -78,7 +81,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
 /// A run by its folder, or by a file in it.
 fn read(path: &Path) -> Result<RunRecord, CommandError> {
     let folder = match path.is_file() {
-        true => path.parent().filter(|folder| !folder.as_os_str().is_empty()),
+        true => path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty()),
         false => Some(path),
     };
     RunRecord::read(folder.unwrap_or(Path::new("."))).map_err(|error| match error {
