@@ -1,8 +1,8 @@
 //! Resizing of single planes whose columns are contiguous, as they come out of a JPEG file.
 //!
 //! Both passes then run over contiguous samples: the horizontal one along columns, the vertical one along rows. That is several
-//! times as fast as along rows of one byte a pixel, which `fast_image_resize`, made for rows, has to do. Weights are Pillow's;
-//! sums are in single precision and are not rounded in between.
+//! times as fast as along rows of one byte a pixel, which `fast_image_resize`, made for rows, has to do. Weights are Pillow's,
+//! and so is rounding to 8 bits in between; sums are in single precision.
 
 use std::ops::Range;
 
@@ -150,10 +150,10 @@ impl Work for Passes<'_> {
                 }
                 for (y, row) in narrowed.chunks_exact_mut(width).enumerate() {
                     if let Ok(row) = <&mut [f32; TILE]>::try_from(&mut row[start..end]) {
-                        *row = std::array::from_fn(|x| tile[x * rows + y]);
+                        *row = std::array::from_fn(|x| bounded(tile[x * rows + y]));
                     } else {
                         for x in start..end {
-                            row[x] = tile[(x - start) * rows + y];
+                            row[x] = bounded(tile[(x - start) * rows + y]);
                         }
                     }
                 }
@@ -169,6 +169,20 @@ impl Work for Passes<'_> {
         }
         resized
     }
+}
+
+/// The whole number nearest to a value of 0 to 255; of two that are as near the even one.
+#[inline(always)]
+pub(crate) fn rounded(value: f32) -> u32 {
+    /// In numbers of this size the lowest bit is worth 1, so that adding it rounds.
+    const ROUND: f32 = 8_388_608.0;
+    (value + ROUND).to_bits() & 0xff
+}
+
+/// What 8 bits hold of a value, as Pillow keeps it between the passes.
+#[inline(always)]
+fn bounded(value: f32) -> f32 {
+    rounded(value.clamp(0.0, 255.0)) as f32
 }
 
 /// The sum of rows of samples times their weights, several rows at a time.

@@ -208,7 +208,11 @@ mod tests {
     #[test]
     fn division_by_26_is_exact() {
         for sum in 0..=13u32 * 255 {
-            assert_eq!(((2 * sum + 13) * 40_330) >> 20, (2 * sum + 13) / 26, "{sum}");
+            assert_eq!(
+                ((2 * sum + 13) * 40_330) >> 20,
+                (2 * sum + 13) / 26,
+                "{sum}"
+            );
         }
     }
 }
