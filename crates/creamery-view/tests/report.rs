@@ -146,7 +146,9 @@ fn page_of(run: &Path, compared: &[&Path]) -> String {
     }
     assert!(!html.contains("url(") && !html.contains("@import"));
     let texts = document.descendants().filter_map(|node| node.text());
-    texts.collect::<Vec<_>>().join("\n")
+    // Lines of a chart's text break where there is no more room.
+    let words = texts.flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[track_caller]

@@ -9,6 +9,8 @@ use crate::standing::Standing;
 
 /// Buckets that a curve keeps: more than a terminal has columns.
 const POINTS: usize = 512;
+/// Points of a curve that are drawn, at most.
+const DRAWN: usize = 60;
 /// Warnings that are kept.
 const WARNINGS: usize = 50;
 
@@ -68,14 +70,17 @@ impl History {
         self.since.elapsed()
     }
 
-    /// A curve's means over epochs.
+    /// A curve over epochs, as the means of neighbours: what single batches say jumps too much to be read.
     pub fn points(&self, curve: &Curve) -> Vec<(f64, f64)> {
         let steps = self.steps_per_epoch.max(1) as f64;
-        let buckets = curve.buckets().iter();
-        buckets
-            .map(|bucket| {
-                let middle = (bucket.first + bucket.last) as f64 / 2.0;
-                ((middle + 1.0) / steps, bucket.mean)
+        let neighbours = curve.buckets().len().div_ceil(DRAWN).max(1);
+        let chunks = curve.buckets().chunks(neighbours);
+        chunks
+            .map(|chunk| {
+                let mut all = chunk[0];
+                chunk[1..].iter().for_each(|next| all.take_in(next));
+                let middle = (all.first + all.last) as f64 / 2.0;
+                ((middle + 1.0) / steps, all.mean)
             })
             .collect()
     }
