@@ -103,7 +103,9 @@ pub fn comparison(runs: &[(String, &RunRecord)]) -> Result<Option<Fragment>, Rep
     if runs.is_empty() {
         return Ok(None);
     }
-    compare::section(&runs, &names)?.map(Fragment::of).transpose()
+    compare::section(&runs, &names)?
+        .map(Fragment::of)
+        .transpose()
 }
 
 impl Report<'_> {
@@ -141,7 +143,10 @@ impl Report<'_> {
             lead: result::lead(self.run),
             tiles: tiles.map(|tile| (tile.name, tile.value)).collect(),
             notes: self.notes(),
-            sections: sections.into_iter().map(Fragment::of).collect::<Result<_, _>>()?,
+            sections: sections
+                .into_iter()
+                .map(Fragment::of)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -150,7 +155,12 @@ impl Report<'_> {
         notes.extend(unfinished(self.run));
         for other in self.compared {
             let name = page::name(other);
-            notes.extend(other.notes().into_iter().map(|note| format!("{name}: {note}")));
+            notes.extend(
+                other
+                    .notes()
+                    .into_iter()
+                    .map(|note| format!("{name}: {note}")),
+            );
         }
         notes
     }

@@ -34,7 +34,9 @@ fn program() -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .flat_map(|folder| names.map(|name| folder.join(name)))
+        .find(|file| file.is_file())
 }
 
 impl Browser {
@@ -46,9 +48,23 @@ impl Browser {
         };
         let profile = tempfile::tempdir().unwrap();
         let process = Command::new(&program)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .args(["--disable-dev-shm-usage", "--remote-debugging-port=0", "about:blank"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
+            .args([
+                "--disable-dev-shm-usage",
+                "--remote-debugging-port=0",
+                "about:blank",
+            ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -62,7 +78,8 @@ impl Browser {
         });
         let stream = TcpStream::connect(("127.0.0.1", told.0)).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
-        let (socket, _) = tungstenite::client(format!("ws://127.0.0.1:{}{}", told.0, told.1), stream).unwrap();
+        let (socket, _) =
+            tungstenite::client(format!("ws://127.0.0.1:{}{}", told.0, told.1), stream).unwrap();
         let mut browser = Self {
             process,
             _profile: profile,
@@ -88,7 +105,9 @@ impl Browser {
         if let Some(session) = &self.session {
             message["sessionId"] = session.clone().into();
         }
-        self.socket.send(Message::text(message.to_string())).unwrap();
+        self.socket
+            .send(Message::text(message.to_string()))
+            .unwrap();
         loop {
             let Message::Text(text) = self.socket.read().unwrap() else {
                 continue;
@@ -105,9 +124,15 @@ impl Browser {
     fn note(&mut self, told: &Value) {
         let params = &told["params"];
         match told["method"].as_str() {
-            Some("Runtime.exceptionThrown") => self.complaints.push(params["exceptionDetails"].to_string()),
-            Some("Runtime.consoleAPICalled") if params["type"] == "error" => self.complaints.push(params["args"].to_string()),
-            Some("Log.entryAdded") if params["entry"]["level"] == "error" => self.complaints.push(params["entry"].to_string()),
+            Some("Runtime.exceptionThrown") => {
+                self.complaints.push(params["exceptionDetails"].to_string())
+            }
+            Some("Runtime.consoleAPICalled") if params["type"] == "error" => {
+                self.complaints.push(params["args"].to_string())
+            }
+            Some("Log.entryAdded") if params["entry"]["level"] == "error" => {
+                self.complaints.push(params["entry"].to_string())
+            }
             Some("Network.requestWillBeSent") => {
                 let address = params["request"]["url"].as_str().unwrap_or_default();
                 self.asked.push(address.to_owned());
@@ -131,9 +156,14 @@ impl Browser {
 
     /// The value of an expression in the page.
     pub fn value(&mut self, expression: &str) -> Value {
-        let asked = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let asked =
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let told = self.call("Runtime.evaluate", asked);
-        assert!(told["exceptionDetails"].is_null(), "{expression}: {}", told["exceptionDetails"]);
+        assert!(
+            told["exceptionDetails"].is_null(),
+            "{expression}: {}",
+            told["exceptionDetails"]
+        );
         told["result"]["value"].clone()
     }
 
@@ -141,7 +171,11 @@ impl Browser {
     pub fn wait_for(&mut self, expression: &str) {
         let begun = Instant::now();
         while self.value(&format!("Boolean({expression})")) != true {
-            assert!(begun.elapsed() < LONG, "never: {expression}\n{:?}", self.complaints);
+            assert!(
+                begun.elapsed() < LONG,
+                "never: {expression}\n{:?}",
+                self.complaints
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -159,7 +193,10 @@ impl Browser {
     pub fn point_at(&mut self, element: &str) {
         let (x, y) = self.middle(element);
         for away in [3.0, 0.0] {
-            self.call("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": x + away, "y": y + away }));
+            self.call(
+                "Input.dispatchMouseEvent",
+                json!({ "type": "mouseMoved", "x": x + away, "y": y + away }),
+            );
         }
     }
 
@@ -205,7 +242,10 @@ pub fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 fn base64(text: &str) -> Vec<u8> {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bytes, mut held, mut bits) = (Vec::new(), 0u32, 0);
-    for value in text.bytes().filter_map(|c| LETTERS.iter().position(|&l| l == c)) {
+    for value in text
+        .bytes()
+        .filter_map(|c| LETTERS.iter().position(|&l| l == c))
+    {
         held = (held << 6) | value as u32;
         bits += 6;
         if bits >= 8 {

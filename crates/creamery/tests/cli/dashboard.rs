@@ -18,12 +18,19 @@ impl Drop for Working {
 
 /// `creamery serve` and its address.
 fn serve(place: &Place, line: &str) -> (Working, String) {
-    let mut child = place.command(&format!("serve {line}")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut child = place
+        .command(&format!("serve {line}"))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut said = String::new();
     let mut reader = BufReader::new(child.stderr.take().unwrap());
     reader.read_line(&mut said).unwrap();
     let served = Working(child);
-    let address = said.split_whitespace().find(|word| word.starts_with("http://"));
+    let address = said
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"));
     let address = address.unwrap_or_else(|| panic!("{said}")).to_owned();
     // Whatever else it says must have room.
     std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
@@ -35,7 +42,14 @@ fn search(place: &Place, out: &str, epochs: u64) -> Working {
         "-q search {TINY} {TINY_SEARCH} --set cream.board=8 --max-macs 6M --set train.epochs={epochs} --set train.checkpoint_seconds=1"
     );
     let mut command = place.command(&line);
-    Working(command.args(["--out", out]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    Working(
+        command
+            .args(["--out", out])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    )
 }
 
 #[test]
@@ -48,13 +62,17 @@ fn a_browser_watches_a_search() {
     let _search = search(&place, "runs/under way", 100_000);
     let (_served, address) = serve(&place, "runs --port 0");
     let path = place.path("runs/under way/metrics.jsonl");
-    wait("the search begins", || (std::fs::metadata(&path).ok()?.len() > 20_000).then_some(()));
+    wait("the search begins", || {
+        (std::fs::metadata(&path).ok()?.len() > 20_000).then_some(())
+    });
 
     // The list.
     browser.resize(1280, 900);
     browser.open(&address);
     browser.wait_for("document.querySelectorAll('.runs tbody tr').length === 2");
-    browser.wait_for("document.querySelector('[data-id=\"under way\"] .state').textContent === 'running'");
+    browser.wait_for(
+        "document.querySelector('[data-id=\"under way\"] .state').textContent === 'running'",
+    );
     browser.picture("runs-1280");
     browser.value("document.querySelector('[name=q]').value = 'first'; document.querySelector('[name=q]').dispatchEvent(new Event('input', {bubbles: true}))");
     browser.wait_for("document.querySelectorAll('.runs tbody tr').length === 1 && location.search.includes('q=first')");
@@ -68,15 +86,22 @@ fn a_browser_watches_a_search() {
     let steps = "Number(document.querySelector('#steps').textContent)";
     let mut before = browser.value(steps).as_u64().unwrap();
     for updates in 1..=3 {
-        browser.wait_for(&format!("Number(document.body.dataset.updates) >= {updates} && {steps} > {before}"));
+        browser.wait_for(&format!(
+            "Number(document.body.dataset.updates) >= {updates} && {steps} > {before}"
+        ));
         before = browser.value(steps).as_u64().unwrap();
     }
-    assert_eq!(browser.value("window.same === true"), true, "the page was not loaded again");
+    assert_eq!(
+        browser.value("window.same === true"),
+        true,
+        "the page was not loaded again"
+    );
     browser.wait_for("document.querySelector('#board tbody').rows.length >= 2");
     browser.picture("run-1280");
 
     // The board, sorted by MACs, either way, and still sorted when news have come.
-    let column = "[...document.querySelectorAll('#board th')].find((head) => head.textContent === 'MACs')";
+    let column =
+        "[...document.querySelectorAll('#board th')].find((head) => head.textContent === 'MACs')";
     let sorted = |browser: &mut Browser, sign: i32| {
         browser.wait_for(&format!(
             "(() => {{ const head = {column}; if (!head || !head.ariaSort) return false; \
@@ -88,8 +113,13 @@ fn a_browser_watches_a_search() {
     sorted(&mut browser, -1);
     browser.click(column);
     sorted(&mut browser, 1);
-    let updates = browser.value("Number(document.body.dataset.updates)").as_u64().unwrap();
-    browser.wait_for(&format!("Number(document.body.dataset.updates) > {updates}"));
+    let updates = browser
+        .value("Number(document.body.dataset.updates)")
+        .as_u64()
+        .unwrap();
+    browser.wait_for(&format!(
+        "Number(document.body.dataset.updates) > {updates}"
+    ));
     sorted(&mut browser, 1);
 
     // A point of the front tells its architecture. News may take it away from under the mouse, so it is pointed at again.
@@ -122,7 +152,11 @@ fn a_browser_watches_a_search() {
     browser.wait_for("document.querySelectorAll('svg').length > 1");
 
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
-    let others: Vec<&String> = browser.asked.iter().filter(|asked| !asked.starts_with(&address) && !asked.starts_with("data:")).collect();
+    let others: Vec<&String> = browser
+        .asked
+        .iter()
+        .filter(|asked| !asked.starts_with(&address) && !asked.starts_with("data:"))
+        .collect();
     assert!(others.is_empty() && browser.asked.len() > 5, "{others:?}");
 }
 
@@ -132,14 +166,35 @@ fn serve_says_what_is_wrong() {
     place.refused(2, "serve nowhere", &["`nowhere` is no folder"]);
     std::fs::create_dir(place.path("runs")).unwrap();
     let (_served, address) = serve(&place, "--port 0");
-    let port = address.trim_end_matches('/').rsplit(':').next().unwrap().to_owned();
-    place.refused(1, &format!("serve --port {port}"), &["port", "is in use", "--port"]);
+    let port = address
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
+    place.refused(
+        1,
+        &format!("serve --port {port}"),
+        &["port", "is in use", "--port"],
+    );
     place.write("token.txt", "short");
-    place.refused(2, "serve --host 0.0.0.0 --port 0 --token-file token.txt", &["token.txt", "16 to 256"]);
+    place.refused(
+        2,
+        "serve --host 0.0.0.0 --port 0 --token-file token.txt",
+        &["token.txt", "16 to 256"],
+    );
     place.refused(2, "serve --token-file missing.txt", &["missing.txt"]);
-    place.refused_with(&[("CREAMERY_TOKEN", "sp ce")], 2, "serve", &["CREAMERY_TOKEN"]);
+    place.refused_with(
+        &[("CREAMERY_TOKEN", "sp ce")],
+        2,
+        "serve",
+        &["CREAMERY_TOKEN"],
+    );
     let (_open, link) = serve(&place, "--host 0.0.0.0 --port 0");
-    assert!(link.contains("?token=") && link.rsplit('=').next().unwrap().len() == 32, "{link}");
+    assert!(
+        link.contains("?token=") && link.rsplit('=').next().unwrap().len() == 32,
+        "{link}"
+    );
 }
 
 #[test]
@@ -152,7 +207,8 @@ fn runs_are_listed_and_pruned() {
     let names = |line: &str| {
         let found = place.answer(line);
         let runs = found["runs"].as_array().unwrap().iter();
-        runs.map(|run| run["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        runs.map(|run| run["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(names("runs --sort name"), ["a", "deep/b"]);
     assert_eq!(names("runs --method cream"), ["a"]);
@@ -168,6 +224,8 @@ fn runs_are_listed_and_pruned() {
     let text = place.done("runs --prune checkpoints --method cream --yes");
     assert!(text.contains("removed 1 checkpoint"), "{text}");
     assert!(!place.path("runs/a/checkpoint").exists());
-    assert!(place.path("runs/deep/b/checkpoint").exists() && place.path("runs/a/result.json").exists());
+    assert!(
+        place.path("runs/deep/b/checkpoint").exists() && place.path("runs/a/result.json").exists()
+    );
     place.done("describe runs/a");
 }
