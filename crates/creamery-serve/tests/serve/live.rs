@@ -11,7 +11,9 @@ use crate::support::{Runs, started, steps, wait};
 fn begin(runs: &Runs, id: &str) -> (RunFolder, File) {
     let run = RunFolder::create(&runs.file(id), "method = \"cream\"\n").unwrap();
     let mut metrics = File::create(run.file("metrics.jsonl")).unwrap();
-    metrics.write_all((started() + &steps(0..3)).as_bytes()).unwrap();
+    metrics
+        .write_all((started() + &steps(0..3)).as_bytes())
+        .unwrap();
     (run, metrics)
 }
 
@@ -21,7 +23,10 @@ fn a_hundred_viewers_see_what_is_added() {
     let (_run, mut metrics) = begin(&runs, "search");
     let served = runs.serve();
     served.wait_for_runs(1);
-    assert_eq!(served.json("/api/run/search")["summary"]["state"], "running");
+    assert_eq!(
+        served.json("/api/run/search")["summary"]["state"],
+        "running"
+    );
     const VIEWERS: usize = 100;
     let ready = Barrier::new(VIEWERS + 1);
     std::thread::scope(|scope| {
@@ -30,7 +35,13 @@ fn a_hundred_viewers_see_what_is_added() {
                 let mut events = served.events("/api/run/search/live");
                 let first = events.next();
                 assert_eq!(first["state"], "running");
-                assert!(first["parts"].as_array().unwrap().iter().all(|part| part["html"].is_string()));
+                assert!(
+                    first["parts"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .all(|part| part["html"].is_string())
+                );
                 ready.wait();
                 let mut version = first["version"].clone();
                 for _ in 0..3 {
@@ -40,8 +51,14 @@ fn a_hundred_viewers_see_what_is_added() {
                     let parts = news["parts"].as_array().unwrap();
                     let curves = parts.iter().find(|part| part["id"] == "curves").unwrap();
                     assert!(curves["html"].as_str().unwrap().contains("<svg"));
-                    let settings = parts.iter().find(|part| part["id"] == "configuration").unwrap();
-                    assert!(settings["html"].is_null(), "what is as before is not sent again");
+                    let settings = parts
+                        .iter()
+                        .find(|part| part["id"] == "configuration")
+                        .unwrap();
+                    assert!(
+                        settings["html"].is_null(),
+                        "what is as before is not sent again"
+                    );
                 }
             });
         }
@@ -95,9 +112,18 @@ fn a_run_that_is_watched_may_end_be_resumed_and_vanish() {
     assert_eq!(ended["state"], "stopped");
     let run = RunFolder::resume(&runs.file("a")).unwrap();
     metrics.set_len(started().len() as u64).unwrap();
-    assert_eq!(wait(|| Some(events.next()).filter(|news| news["state"] == "running"))["state"], "running");
+    assert_eq!(
+        wait(|| Some(events.next()).filter(|news| news["state"] == "running"))["state"],
+        "running"
+    );
     wait(|| (served.json("/api/run/a")["steps"] == 0).then_some(()));
     drop(run);
     std::fs::remove_dir_all(runs.file("a")).unwrap();
-    wait(|| events.next()["head"].as_str().unwrap().contains("folder is gone").then_some(()));
+    wait(|| {
+        events.next()["head"]
+            .as_str()
+            .unwrap()
+            .contains("folder is gone")
+            .then_some(())
+    });
 }
