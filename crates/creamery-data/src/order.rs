@@ -31,8 +31,8 @@ pub enum Shuffle {
     Shards {
         /// Images in the window, at least 1: what a buffer of this size gives that is refilled in the shards' order.
         buffer: usize,
-        /// Machines that each read a part of every batch, at least 1. Part `r` of every batch (places `r * batch / readers` up to
-        /// `(r + 1) * batch / readers`) comes from shards of its own, but for one at each end that neighbours share.
+        /// Machines that each read a part of every batch, at least 1: the part of a rank among so many. It comes from shards of
+        /// its own, but for one at each end that neighbours share.
         readers: usize,
     },
 }
@@ -75,12 +75,12 @@ pub(crate) fn epoch(split: &Split, batch: usize, seed: u64, epoch: u64) -> Vec<u
             let mut order = vec![0; batches * batch];
             let mut rest = &laid[..];
             for reader in 0..readers {
-                let part = part(reader, readers, batch);
-                if part.is_empty() {
+                let places = places(reader, readers, batch);
+                if places.is_empty() {
                     continue;
                 }
                 let own;
-                (own, rest) = rest.split_at(part.len() * batches);
+                (own, rest) = rest.split_at(places.len() * batches);
                 let key = epoch
                     .wrapping_mul(readers as u64)
                     .wrapping_add(reader as u64);
@@ -88,9 +88,11 @@ pub(crate) fn epoch(split: &Split, batch: usize, seed: u64, epoch: u64) -> Vec<u
                 let own = through_buffer(own, buffer, &mut rng);
                 for (batch, own) in order
                     .chunks_exact_mut(batch)
-                    .zip(own.chunks_exact(part.len()))
+                    .zip(own.chunks_exact(places.len()))
                 {
-                    batch[part.clone()].copy_from_slice(own);
+                    for (&place, &image) in places.iter().zip(own) {
+                        batch[place] = image;
+                    }
                 }
             }
             order
@@ -98,10 +100,18 @@ pub(crate) fn epoch(split: &Split, batch: usize, seed: u64, epoch: u64) -> Vec<u
     }
 }
 
-/// The places in a batch of `batch` images that are the `reader`th of `readers`.
-fn part(reader: usize, readers: usize, batch: usize) -> std::ops::Range<usize> {
-    let start = |reader: usize| (reader as u128 * batch as u128 / readers as u128) as usize;
-    start(reader)..start(reader + 1)
+/// The places in a batch of `batch` images that the `reader`th of `readers` fills: as many from the front of the batch as from
+/// its back, as far from its ends, so that a batch whose first image is mixed with its last needs no other reader's. What readers do
+/// not divide comes last, a place for each of the first of them.
+fn places(reader: usize, readers: usize, batch: usize) -> Vec<usize> {
+    let own = batch / readers;
+    let (front, back) = (own / 2, own - own / 2);
+    let last = own * readers - reader * back;
+    let rest = own * readers + reader;
+    (reader * front..(reader + 1) * front)
+        .chain(last - back..last)
+        .chain((rest < batch).then_some(rest))
+        .collect()
 }
 
 /// As many images as the split has, in its order, some several times and others not at all, so that classes are evened out.
@@ -242,23 +252,51 @@ mod tests {
     }
 
     /// The shards that a part of every batch comes from.
-    fn shards_of(split: &Split, order: &[u32], batch: usize, part: std::ops::Range<usize>) -> Vec<u32> {
-        let batches = order.chunks_exact(batch).flat_map(|batch| &batch[part.clone()]);
-        let mut shards: Vec<u32> = batches.map(|&image| split.shard(image as usize)).collect();
+    fn shards_of(split: &Split, order: &[u32], batch: usize, places: &[usize]) -> Vec<u32> {
+        let batches = order
+            .chunks_exact(batch)
+            .flat_map(|batch| places.iter().map(|&place| batch[place]));
+        let mut shards: Vec<u32> = batches.map(|image| split.shard(image as usize)).collect();
         shards.sort_unstable();
         shards.dedup();
         shards
     }
 
     #[test]
+    fn readers_fill_a_batch_from_both_ends() {
+        assert_eq!(
+            [0, 1].map(|reader| places(reader, 2, 8)),
+            [[0, 1, 6, 7], [2, 3, 4, 5]]
+        );
+        for (readers, batch) in [(1, 5), (3, 9), (3, 11), (4, 3), (7, 7)] {
+            let mut all: Vec<usize> = (0..readers)
+                .flat_map(|reader| places(reader, readers, batch))
+                .collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..batch).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn readers_share_at_most_the_shard_between_them() {
         let labels = vec![0; 256 * 12];
         for readers in [2, 3, 4] {
-            let shuffle = Shuffle::Shards { buffer: 300, readers };
-            let split = split(&labels, Sampling { shuffle, balance: 0.0 });
+            let shuffle = Shuffle::Shards {
+                buffer: 300,
+                readers,
+            };
+            let split = split(
+                &labels,
+                Sampling {
+                    shuffle,
+                    balance: 0.0,
+                },
+            );
             for number in 0..3 {
                 let order = epoch(&split, 96, 5, number);
-                let of: Vec<_> = (0..readers).map(|reader| shards_of(&split, &order, 96, part(reader, readers, 96))).collect();
+                let of: Vec<_> = (0..readers)
+                    .map(|reader| shards_of(&split, &order, 96, &places(reader, readers, 96)))
+                    .collect();
                 for (a, first) in of.iter().enumerate() {
                     for second in &of[a + 1..] {
                         let common = first.iter().filter(|shard| second.contains(shard)).count();
@@ -273,13 +311,23 @@ mod tests {
     #[test]
     fn shards_are_read_nearly_in_sequence() {
         let labels = vec![0; 256 * 40];
-        let shuffle = Shuffle::Shards { buffer: 512, readers: 1 };
-        let split = split(&labels, Sampling { shuffle, balance: 0.0 });
+        let shuffle = Shuffle::Shards {
+            buffer: 512,
+            readers: 1,
+        };
+        let split = split(
+            &labels,
+            Sampling {
+                shuffle,
+                balance: 0.0,
+            },
+        );
         let order = epoch(&split, 64, 5, 0);
         let other = epoch(&split, 64, 5, 1);
         assert_ne!(order, other);
         for batches in order.chunks(256) {
-            let open = shards_of(&split, batches, batches.len(), 0..batches.len());
+            let all: Vec<usize> = (0..batches.len()).collect();
+            let open = shards_of(&split, batches, batches.len(), &all);
             assert!(open.len() < 20, "of 40: {open:?}");
         }
     }
@@ -289,7 +337,25 @@ mod tests {
         let check = |shuffle, balance| Sampling { shuffle, balance }.check();
         assert!(check(Shuffle::Full, 1.0).is_ok());
         assert!(check(Shuffle::Full, 1.5).is_err() && check(Shuffle::Full, f64::NAN).is_err());
-        assert!(check(Shuffle::Shards { buffer: 0, readers: 1 }, 0.0).is_err());
-        assert!(check(Shuffle::Shards { buffer: 1, readers: 0 }, 0.0).is_err());
+        assert!(
+            check(
+                Shuffle::Shards {
+                    buffer: 0,
+                    readers: 1
+                },
+                0.0
+            )
+            .is_err()
+        );
+        assert!(
+            check(
+                Shuffle::Shards {
+                    buffer: 1,
+                    readers: 0
+                },
+                0.0
+            )
+            .is_err()
+        );
     }
 }

@@ -178,6 +178,9 @@ struct Columns {
     classes: Option<Vec<String>>,
 }
 
+/// The labels of a row group, where rows have one.
+type Labels = Vec<Option<i64>>;
+
 struct ParquetFile {
     path: PathBuf,
     bytes: u64,
@@ -187,7 +190,7 @@ struct ParquetFile {
 
 impl ParquetFile {
     /// Opens a file; with the labels of each row group.
-    fn open(files: &Arc<OpenFiles>, file: usize) -> Result<(Self, Vec<Vec<Option<i64>>>), String> {
+    fn open(files: &Arc<OpenFiles>, file: usize) -> Result<(Self, Vec<Labels>), String> {
         let path = files.path(file).to_owned();
         let length = std::fs::metadata(&path)
             .map_err(|error| format!("cannot be read ({error})"))?
@@ -213,7 +216,7 @@ impl ParquetFile {
     }
 
     /// The labels of a row group.
-    fn labels(&self, group: usize) -> Result<Vec<Option<i64>>, String> {
+    fn labels(&self, group: usize) -> Result<Labels, String> {
         let rows = self.rows(group)?;
         let full = self.full_level(self.columns.label);
         let labels = match self.column(group, self.columns.label)? {

@@ -6,14 +6,18 @@ use creamery_data::{Loader, Normalisation, Sampling, Shuffle, Split};
 /// Loading threads of this process.
 fn threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|name| name.starts_with("data-")).count()
 }
 
 /// Memory of its own, in bytes.
 fn memory() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("RssAnon:"))
+        .unwrap();
     let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kilobytes << 10
 }
@@ -24,7 +28,10 @@ fn no_memory_and_no_thread() {
     let pixels = (0..600 * 32 * 32 * 3).map(|i| (i % 251) as u8).collect();
     let split = Split::from_pixels([32, 32, 3], pixels, &labels, 3).unwrap();
     let split = split.sampled(Sampling {
-        shuffle: Shuffle::Shards { buffer: 100, readers: 1 },
+        shuffle: Shuffle::Shards {
+            buffer: 100,
+            readers: 1,
+        },
         balance: 0.5,
     });
     let data = creamery_data::DataSet::new(

@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::answer::Answer;
 use crate::commands::{
     ablate, bench, data, describe, eval, export, import, predict, profile, rank, report, retrain,
-    search, select,
+    runs, search, select, serve,
 };
 use crate::error::CommandError;
 
@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Ablate(ablate::Args),
     Rank(rank::Args),
     Report(report::Args),
+    Runs(runs::Args),
+    Serve(serve::Args),
     Bench(bench::Args),
     Profile(profile::Args),
 }
@@ -100,6 +102,8 @@ impl Command {
             Self::Ablate(args) => ablate::run(args, global),
             Self::Rank(args) => rank::run(args, global),
             Self::Report(args) => report::run(args, global),
+            Self::Runs(args) => runs::run(args, global),
+            Self::Serve(args) => serve::run(args, global),
             Self::Bench(args) => bench::run(args, global),
             Self::Profile(args) => profile::run(args, global),
         }

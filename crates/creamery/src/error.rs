@@ -10,6 +10,7 @@ use creamery_export::onnx::ExportError;
 use creamery_export::timm::TimmError;
 use creamery_nn::NnError;
 use creamery_search::rank::RankError;
+use creamery_serve::{IndexError, PruneError, ServeError};
 use creamery_space::{LatencyTableError, SpaceError};
 use creamery_train::{CheckpointError, ConfigError, RunError, TrainError};
 use creamery_view::report::ReportError;
@@ -89,6 +90,15 @@ pub(crate) enum CommandError {
     /// Files for TensorBoard.
     #[error(transparent)]
     TensorBoard(#[from] TensorBoardError),
+    /// The index of runs.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The removal of what is no longer needed.
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+    /// The dashboard.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -151,6 +161,9 @@ impl CommandError {
             | Self::Signals(_)
             | Self::Rank(_)
             | Self::Report(_)
+            | Self::Index(_)
+            | Self::Prune(_)
+            | Self::Serve(_)
             | Self::TensorBoard(_) => false,
         }
     }

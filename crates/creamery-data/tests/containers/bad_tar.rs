@@ -11,7 +11,13 @@ const SKIP: OpenOptions = OpenOptions {
     val_labels: None,
 };
 
-fn samples() -> Vec<(String, Vec<u8>)> {
+/// Files of a shard: names and bytes.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// Something that goes wrong with them.
+type Change = Box<dyn FnOnce(&mut Files)>;
+
+fn samples() -> Files {
     (0..6)
         .flat_map(|i| {
             let label = (i % 2).to_string().into_bytes();
@@ -23,7 +29,7 @@ fn samples() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn with(change: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> Place {
+fn with(change: impl FnOnce(&mut Files)) -> Place {
     let place = Place::new();
     let mut changed = samples();
     change(&mut changed);
@@ -35,7 +41,7 @@ fn with(change: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> Place {
 
 #[test]
 fn every_fault_has_its_shard_and_sample() {
-    let cases: [(&str, Box<dyn FnOnce(&mut Vec<(String, Vec<u8>)>)>, usize); 7] = [
+    let cases: [(&str, Change, usize); 7] = [
         ("no image in it", Box::new(|s| drop(s.remove(4))), 11),
         (
             "a sample without a label",

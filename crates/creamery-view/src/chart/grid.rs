@@ -51,11 +51,16 @@ impl Grid<'_> {
             svg.text(of_columns, [self.width - EDGE, top], Anchor::End, PLAIN);
         }
         let left = EDGE + longest(self.rows) + 8.0;
-        let right = self.width - EDGE;
-        let across = (right - left) / self.columns.len().max(1) as f64;
+        let mut right = self.width - EDGE;
+        let per_column = |right: f64| (right - left) / self.columns.len().max(1) as f64;
+        let level = longest(self.columns) + 4.0 <= per_column(right);
+        if let (Some(last), false) = (self.columns.last(), level) {
+            // A turned name leans to the right of its column.
+            let lean = 0.65 * width(last, PLAIN).min(NAMES) + 3.0 - per_column(right) / 2.0;
+            right = right.min(self.width - lean.max(EDGE));
+        }
+        let across = per_column(right);
         let down = across.clamp(10.0, self.tallest);
-
-        let level = longest(self.columns) + 4.0 <= across;
         let named = match level {
             true => 20.0,
             // The height of a turned name.

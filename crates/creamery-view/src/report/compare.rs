@@ -100,13 +100,18 @@ fn charts(runs: &[&RunRecord], names: &[String]) -> [Lines; 2] {
                 },
             ]
         });
+        let series: Vec<Series> = series.collect();
+        let dashed = series.iter().any(|series| series.dashed);
         Lines {
             title: title.into(),
             x: axis.clone(),
             y,
-            series: series.collect(),
+            series,
             log: [false, false],
-            caption: "Dashed: on held-out images.".into(),
+            caption: match dashed {
+                true => "Dashed: on held-out images.".into(),
+                false => String::new(),
+            },
         }
     };
     [

@@ -20,7 +20,7 @@ pub(super) fn section(run: &RunRecord) -> Result<Option<Section>, ReportError> {
     }
     let timed = |group: &Group| group.points.iter().all(|point| point.x > 0.0);
     let chart = |x: Axis, groups: Vec<Group>| Pareto {
-        title: "Accuracy against cost".into(),
+        title: format!("Accuracy against {}", x.title),
         x,
         y: Axis::new("top-1 on held-out images", "%"),
         groups,

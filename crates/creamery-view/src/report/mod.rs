@@ -41,8 +41,7 @@ pub struct Report<'a> {
 struct Page {
     title: String,
     lead: String,
-    chart_style: String,
-    style: &'static str,
+    style: String,
     tiles: Vec<Tile>,
     notes: Vec<String>,
     sections: Vec<Section>,
@@ -103,7 +102,9 @@ pub fn comparison(runs: &[(String, &RunRecord)]) -> Result<Option<Fragment>, Rep
     if runs.is_empty() {
         return Ok(None);
     }
-    compare::section(&runs, &names)?.map(Fragment::of).transpose()
+    compare::section(&runs, &names)?
+        .map(Fragment::of)
+        .transpose()
 }
 
 impl Report<'_> {
@@ -116,8 +117,7 @@ impl Report<'_> {
         let page = Page {
             title: page::name(run),
             lead: result::lead(run),
-            chart_style: chart::style(),
-            style: include_str!("../../templates/report.css"),
+            style: style(),
             tiles: result::tiles(run),
             notes: self.notes(),
             sections: self.sections()?,
@@ -141,7 +141,10 @@ impl Report<'_> {
             lead: result::lead(self.run),
             tiles: tiles.map(|tile| (tile.name, tile.value)).collect(),
             notes: self.notes(),
-            sections: sections.into_iter().map(Fragment::of).collect::<Result<_, _>>()?,
+            sections: sections
+                .into_iter()
+                .map(Fragment::of)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -150,7 +153,12 @@ impl Report<'_> {
         notes.extend(unfinished(self.run));
         for other in self.compared {
             let name = page::name(other);
-            notes.extend(other.notes().into_iter().map(|note| format!("{name}: {note}")));
+            notes.extend(
+                other
+                    .notes()
+                    .into_iter()
+                    .map(|note| format!("{name}: {note}")),
+            );
         }
         notes
     }

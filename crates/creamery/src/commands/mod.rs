@@ -12,8 +12,10 @@ pub(crate) mod profile;
 pub(crate) mod rank;
 pub(crate) mod report;
 pub(crate) mod retrain;
+pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod select;
+pub(crate) mod serve;
 mod winner;
 
 use std::path::Path;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use creamery_data::{DataError, DataSet, Inspection, OpenOptions, Packed, Sheet, contact_sheet, inspect};
+use creamery_data::{
+    DataError, DataSet, Inspection, OpenOptions, Packed, Sheet, contact_sheet, inspect,
+};
 use serde_json::json;
 
 use super::{DataArgs, bad_list, class_list, class_table, numbers};
