@@ -102,7 +102,7 @@ fn the_list_tells_of_new_ended_and_removed_runs() {
 #[test]
 fn a_run_that_is_watched_may_end_be_resumed_and_vanish() {
     let runs = Runs::new();
-    let (run, mut metrics) = begin(&runs, "a");
+    let (run, metrics) = begin(&runs, "a");
     let served = runs.serve();
     served.wait_for_runs(1);
     let mut events = served.events("/api/run/a/live");
