@@ -319,7 +319,7 @@ fn change(view: &View, before: Option<&View>) -> Value {
         json!({
             "id": part.id,
             "title": part.title,
-            "html": (!same(part)).then_some(&part.html),
+            "html": (!same(part)).then_some(&*part.html),
         })
     });
     json!({

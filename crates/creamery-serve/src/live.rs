@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use creamery_view::record::{RecordError, RunRecord};
 use creamery_view::report::Report;
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::summary::Summary;
@@ -18,7 +17,7 @@ const READ_EVERY: Duration = Duration::from_millis(500);
 const KEPT: Duration = Duration::from_secs(60);
 
 /// A part of a run's page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,

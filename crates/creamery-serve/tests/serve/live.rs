@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Write;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use creamery_train::RunFolder;
 
-use crate::support::{Runs, started, steps, wait};
+use crate::support::{LONG, Runs, started, steps, wait};
 
 fn begin(runs: &Runs, id: &str) -> (RunFolder, File) {
     let run = RunFolder::create(&runs.file(id), "method = \"cream\"\n").unwrap();
@@ -29,6 +31,7 @@ fn a_hundred_viewers_see_what_is_added() {
     );
     const VIEWERS: usize = 100;
     let ready = Barrier::new(VIEWERS + 1);
+    let watching = AtomicUsize::new(VIEWERS);
     std::thread::scope(|scope| {
         for _ in 0..VIEWERS {
             scope.spawn(|| {
@@ -60,24 +63,18 @@ fn a_hundred_viewers_see_what_is_added() {
                         "what is as before is not sent again"
                     );
                 }
+                watching.fetch_sub(1, Ordering::Relaxed);
             });
         }
         ready.wait();
+        let begun = Instant::now();
         let mut next = 3;
-        while scope_is_busy(&served) && next < 3000 {
+        while watching.load(Ordering::Relaxed) > 0 && begun.elapsed() < LONG {
             metrics.write_all(steps(next..next + 1).as_bytes()).unwrap();
             next += 1;
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
     });
-}
-
-/// Whether the viewers still need news: asked of nobody, so a while.
-fn scope_is_busy(_: &crate::support::Served) -> bool {
-    use std::sync::OnceLock;
-    use std::time::{Duration, Instant};
-    static BEGUN: OnceLock<Instant> = OnceLock::new();
-    BEGUN.get_or_init(Instant::now).elapsed() < Duration::from_secs(10)
 }
 
 #[test]
@@ -102,7 +99,7 @@ fn the_list_tells_of_new_ended_and_removed_runs() {
 #[test]
 fn a_run_that_is_watched_may_end_be_resumed_and_vanish() {
     let runs = Runs::new();
-    let (run, mut metrics) = begin(&runs, "a");
+    let (run, metrics) = begin(&runs, "a");
     let served = runs.serve();
     served.wait_for_runs(1);
     let mut events = served.events("/api/run/a/live");
