@@ -166,6 +166,7 @@ fn weights_become_onnx() {
         classes: vec!["cat".into(), "dog".into()],
         channels: 1,
         shorter_side: 28,
+        interpolation: Default::default(),
         mean: vec![0.3],
         std: vec![0.3],
     };
