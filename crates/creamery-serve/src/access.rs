@@ -48,7 +48,9 @@ impl Token {
     pub fn random() -> std::io::Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ))
     }
 
     /// Its text.
@@ -72,7 +74,7 @@ impl std::fmt::Debug for Token {
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = match check(&app, &request) {
         Ok(()) => next.run(request).await,
-        Err(refused) => refused,
+        Err(refused) => *refused,
     };
     let headers = response.headers_mut();
     let always = [
@@ -81,29 +83,40 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         (header::CACHE_CONTROL, "no-store"),
     ];
     for (name, value) in always {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    headers.insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
     let policy = headers.entry(header::CONTENT_SECURITY_POLICY);
     policy.or_insert(HeaderValue::from_static(POLICY));
     response
 }
 
-fn check(app: &App, request: &Request) -> Result<(), Response> {
+fn check(app: &App, request: &Request) -> Result<(), Box<Response>> {
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "Nothing can be changed here: ask with GET.");
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Err(response);
+        let mut response = refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Nothing can be changed here: ask with GET.",
+        );
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Err(response.into());
     }
     if !request.body().is_end_stream() {
-        return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "Requests have no body here."));
+        return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "Requests have no body here.").into());
     }
     if app.loopback && !is_local(request.headers()) {
         // A page from elsewhere whose name was made to mean this machine.
         return Err(refusal(
             StatusCode::FORBIDDEN,
             "Ask by the name localhost or the address 127.0.0.1: others are refused, so that pages of other hosts cannot read this one.",
-        ));
+        )
+        .into());
     }
     match &app.token {
         Some(token) => authorise(token, request),
@@ -125,42 +138,63 @@ fn is_local(headers: &HeaderMap) -> bool {
     };
     let address = without_port.trim_start_matches('[').trim_end_matches(']');
     without_port.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+        || address
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 /// Lets those in who show the token: in a header, in a cookie, or once in the address, which sets the cookie.
-fn authorise(token: &Token, request: &Request) -> Result<(), Response> {
+fn authorise(token: &Token, request: &Request) -> Result<(), Box<Response>> {
     let headers = request.headers();
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
     if bearer.is_some_and(|shown| token.is(shown.trim())) {
         return Ok(());
     }
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut cookies = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let cookies = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut cookies = cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     if cookies.any(|(name, value)| name == COOKIE && token.is(value)) {
         return Ok(());
     }
     let query = request.uri().query().unwrap_or_default();
-    let shown = query.split('&').find_map(|pair| pair.strip_prefix("token="));
+    let shown = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("token="));
     if shown.is_some_and(|shown| token.is(shown)) {
-        return Err(welcome(token, request.uri()));
+        return Err(welcome(token, request.uri()).into());
     }
     let mut response = refusal(
         StatusCode::UNAUTHORIZED,
         "A token is needed: open the address that creamery serve printed, with ?token=.. at its end, or send the header Authorization: Bearer TOKEN.",
     );
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    Err(response)
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    Err(response.into())
 }
 
 /// Sets the cookie and leads to the same page without the token, so that it does not stay in the address.
 fn welcome(token: &Token, uri: &Uri) -> Response {
-    let rest = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.starts_with("token="));
+    let rest = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.starts_with("token="));
     let rest = rest.collect::<Vec<_>>().join("&");
     // Of one slash only: two would lead to another host.
     let path = format!("/{}", uri.path().trim_start_matches('/'));
-    let place = if rest.is_empty() { path } else { format!("{path}?{rest}") };
+    let place = if rest.is_empty() {
+        path
+    } else {
+        format!("{path}?{rest}")
+    };
     let cookie = format!("{COOKIE}={}; HttpOnly; SameSite=Lax; Path=/", token.text());
     let headers = [(header::LOCATION, place), (header::SET_COOKIE, cookie)];
     (StatusCode::SEE_OTHER, headers, Body::empty()).into_response()
@@ -176,10 +210,14 @@ mod tests {
         assert!(Token::new("has spaces in it, which is bad").is_err());
         assert!(Token::new(&"x".repeat(257)).is_err());
         let token = Token::new("0123456789abcdef-_.~").unwrap();
-        assert!(token.is("0123456789abcdef-_.~") && !token.is("0123456789abcdef-_.") && !token.is(""));
+        assert!(
+            token.is("0123456789abcdef-_.~") && !token.is("0123456789abcdef-_.") && !token.is("")
+        );
         assert!(!format!("{token:?}").contains("0123"));
         let random = Token::random().unwrap();
-        assert!(Token::new(random.text()).is_ok() && random.text() != Token::random().unwrap().text());
+        assert!(
+            Token::new(random.text()).is_ok() && random.text() != Token::random().unwrap().text()
+        );
     }
 
     #[test]
@@ -191,10 +229,24 @@ mod tests {
             }
             is_local(&headers)
         };
-        for host in ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "[::1]"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:80",
+            "[::1]",
+        ] {
             assert!(local(&[host]), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "evil:80"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "",
+            "evil:80",
+        ] {
             assert!(!local(&[host]), "{host}");
         }
         assert!(!local(&[]) && !local(&["localhost", "evil.example"]));

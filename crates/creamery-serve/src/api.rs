@@ -30,7 +30,12 @@ pub(crate) const SELF: &str = "@.";
 /// The name of a run in an address.
 pub(crate) fn name_in_address(id: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~')
+        .remove(b'@');
     utf8_percent_encode(if id == "." { SELF } else { id }, KEPT).to_string()
 }
 
@@ -65,11 +70,20 @@ impl ListQuery {
 
     /// The order; an unknown one is the usual.
     pub(crate) fn order(&self) -> Order {
-        let key = self.sort.as_deref().and_then(|name| name.parse::<SortKey>().ok());
+        let key = self
+            .sort
+            .as_deref()
+            .and_then(|name| name.parse::<SortKey>().ok());
         let order = Order::by(key.unwrap_or_default());
         match self.order.as_deref() {
-            Some("asc") => Order { falling: false, ..order },
-            Some("desc") => Order { falling: true, ..order },
+            Some("asc") => Order {
+                falling: false,
+                ..order
+            },
+            Some("desc") => Order {
+                falling: true,
+                ..order
+            },
             _ => order,
         }
     }
@@ -114,7 +128,10 @@ pub(crate) async fn runs(State(app): State<Arc<App>>, Query(query): Query<ListQu
     }))
 }
 
-pub(crate) async fn run(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Missing> {
+pub(crate) async fn run(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Missing> {
     let live = app.live(id(&name)).await?;
     let view = live.view();
     let told = live.with(|run| {
@@ -152,7 +169,8 @@ fn epochs(run: &RunRecord) -> Vec<Value> {
     let epochs = run.history().epochs.iter();
     epochs
         .map(|epoch| {
-            let measured = |m: creamery_view::record::Measured| json!({ "top1": m.top1, "loss": m.loss });
+            let measured =
+                |m: creamery_view::record::Measured| json!({ "top1": m.top1, "loss": m.loss });
             json!({
                 "epoch": epoch.epoch,
                 "loss": epoch.loss,
@@ -166,7 +184,10 @@ fn epochs(run: &RunRecord) -> Vec<Value> {
         .collect()
 }
 
-pub(crate) async fn curves(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Missing> {
+pub(crate) async fn curves(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Missing> {
     let live = app.live(id(&name)).await?;
     let told = live.with(|run| {
         let history = run.history();
@@ -190,7 +211,10 @@ pub(crate) async fn curves(State(app): State<Arc<App>>, Path(name): Path<String>
     Ok(answer(&told.await.ok_or(Missing::Defect)?))
 }
 
-pub(crate) async fn board(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Missing> {
+pub(crate) async fn board(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Missing> {
     let live = app.live(id(&name)).await?;
     let told = live.with(|run| {
         let board = &run.history().board;
@@ -217,7 +241,10 @@ pub(crate) async fn board(State(app): State<Arc<App>>, Path(name): Path<String>)
     Ok(answer(&told.await.ok_or(Missing::Defect)?))
 }
 
-pub(crate) async fn evaluations(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Missing> {
+pub(crate) async fn evaluations(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Missing> {
     let live = app.live(id(&name)).await?;
     let told = live.with(|run| {
         let evaluations = &run.history().evaluations;
@@ -241,16 +268,22 @@ pub(crate) struct LiveQuery {
     version: Option<String>,
 }
 
-pub(crate) async fn runs_live(State(app): State<Arc<App>>, Query(query): Query<LiveQuery>) -> Response {
+pub(crate) async fn runs_live(
+    State(app): State<Arc<App>>,
+    Query(query): Query<LiveQuery>,
+) -> Response {
     let known = query.version.and_then(|version| version.parse().ok());
-    events(app.listing.clone(), move |list: &Arc<Listing>, sent: &mut Option<(u64, Option<usize>)>| {
-        // An asker that has this version needs nothing before the next.
-        let first = sent.is_none() && known == Some(list.version) && list.reading.is_none();
-        let now = (list.version, list.reading.map(|(done, _)| done));
-        let news = !first && *sent != Some(now);
-        *sent = Some(now);
-        news.then(|| json!({ "version": list.version, "runs": list.runs.len() }))
-    })
+    events(
+        app.listing.clone(),
+        move |list: &Arc<Listing>, sent: &mut Option<(u64, Option<usize>)>| {
+            // An asker that has this version needs nothing before the next.
+            let first = sent.is_none() && known == Some(list.version) && list.reading.is_none();
+            let now = (list.version, list.reading.map(|(done, _)| done));
+            let news = !first && *sent != Some(now);
+            *sent = Some(now);
+            news.then(|| json!({ "version": list.version, "runs": list.runs.len() }))
+        },
+    )
 }
 
 pub(crate) async fn run_live(
@@ -262,13 +295,18 @@ pub(crate) async fn run_live(
     let known = query.version;
     // Kept by the stream, so that the run is read for as long as somebody watches.
     let held: Arc<Live> = live.clone();
-    Ok(events(live.views(), move |view: &Arc<View>, sent: &mut Option<Arc<View>>| {
-        let _ = &held;
-        let first = sent.is_none() && known.as_deref() == Some(&view.version);
-        let before = sent.replace(view.clone());
-        let same = before.as_ref().is_some_and(|before| before.version == view.version);
-        (!first && !same).then(|| change(view, before.as_deref()))
-    }))
+    Ok(events(
+        live.views(),
+        move |view: &Arc<View>, sent: &mut Option<Arc<View>>| {
+            let _ = &held;
+            let first = sent.is_none() && known.as_deref() == Some(view.version.as_str());
+            let before = sent.replace(view.clone());
+            let same = before
+                .as_ref()
+                .is_some_and(|before| before.version == view.version);
+            (!first && !same).then(|| change(view, before.as_deref()))
+        },
+    ))
 }
 
 /// What a page has to change; parts that are as before come without their HTML.
@@ -281,7 +319,7 @@ fn change(view: &View, before: Option<&View>) -> Value {
         json!({
             "id": part.id,
             "title": part.title,
-            "html": (!same(part)).then_some(&part.html),
+            "html": (!same(part)).then_some(&*part.html),
         })
     });
     json!({
@@ -303,27 +341,41 @@ where
     S: Send + 'static,
 {
     let stream: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>> =
-        Box::pin(stream::unfold((news, None::<S>, tell, true), |(mut news, mut sent, tell, first)| async move {
-            if first {
-                news.mark_changed();
-                return Some((Ok(Bytes::from_static(b"retry: 2000\n\n")), (news, sent, tell, false)));
-            }
-            loop {
-                match tokio::time::timeout(ALIVE_EVERY, news.changed()).await {
-                    Err(_) => return Some((Ok(Bytes::from_static(b":\n\n")), (news, sent, tell, false))),
-                    Ok(Err(_)) => return None,
-                    Ok(Ok(())) => {
-                        let now = news.borrow_and_update().clone();
-                        if let Some(value) = tell(&now, &mut sent) {
-                            // JSON has no line breaks of its own.
-                            let event = format!("data: {value}\n\n");
-                            return Some((Ok(event.into()), (news, sent, tell, false)));
+        Box::pin(stream::unfold(
+            (news, None::<S>, tell, true),
+            |(mut news, mut sent, tell, first)| async move {
+                if first {
+                    news.mark_changed();
+                    return Some((
+                        Ok(Bytes::from_static(b"retry: 2000\n\n")),
+                        (news, sent, tell, false),
+                    ));
+                }
+                loop {
+                    match tokio::time::timeout(ALIVE_EVERY, news.changed()).await {
+                        Err(_) => {
+                            return Some((
+                                Ok(Bytes::from_static(b":\n\n")),
+                                (news, sent, tell, false),
+                            ));
+                        }
+                        Ok(Err(_)) => return None,
+                        Ok(Ok(())) => {
+                            let now = news.borrow_and_update().clone();
+                            if let Some(value) = tell(&now, &mut sent) {
+                                // JSON has no line breaks of its own.
+                                let event = format!("data: {value}\n\n");
+                                return Some((Ok(event.into()), (news, sent, tell, false)));
+                            }
                         }
                     }
                 }
-            }
-        }));
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+            },
+        ));
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (headers, Body::from_stream(stream)).into_response()
 }
 
@@ -366,23 +418,42 @@ fn content_type(file: &str) -> &'static str {
 
 /// Has the browser keep a file under a name that tells its run.
 fn attachment(id: &str, file: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
     let run: String = id.chars().map(safe).take(120).collect();
     let run = run.trim_matches('.');
     let apart = if run.is_empty() { "" } else { "-" };
     format!("attachment; filename=\"{run}{apart}{file}\"")
 }
 
-pub(crate) async fn onnx(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Missing> {
+pub(crate) async fn onnx(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Missing> {
     let live = app.live(id(&name)).await?;
-    let Some(path) = live.with(|run| run.file("model.safetensors")).await.flatten() else {
-        return Ok(error(StatusCode::NOT_FOUND, "The run has no weights: is it finished?"));
+    let Some(path) = live
+        .with(|run| run.file("model.safetensors"))
+        .await
+        .flatten()
+    else {
+        return Ok(error(
+            StatusCode::NOT_FOUND,
+            "The run has no weights: is it finished?",
+        ));
     };
     Ok(match app.exports.of(&path).await {
         Ok(bytes) => {
             let headers = [
                 (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-                (header::CONTENT_DISPOSITION, attachment(id(&name), "model.onnx")),
+                (
+                    header::CONTENT_DISPOSITION,
+                    attachment(id(&name), "model.onnx"),
+                ),
             ];
             (headers, bytes).into_response()
         }
@@ -405,7 +476,13 @@ mod tests {
     fn names_survive_addresses_and_headers() {
         assert_eq!(name_in_address("a b/c?#é"), "a%20b%2Fc%3F%23%C3%A9");
         assert_eq!((name_in_address("."), id("@.")), ("@.".to_owned(), "."));
-        assert_eq!(attachment("a/b\"\r\nX: 1", "result.json"), "attachment; filename=\"a-b---X--1-result.json\"");
-        assert_eq!(attachment(".", "run.toml"), "attachment; filename=\"run.toml\"");
+        assert_eq!(
+            attachment("a/b\"\r\nX: 1", "result.json"),
+            "attachment; filename=\"a-b---X--1-result.json\""
+        );
+        assert_eq!(
+            attachment(".", "run.toml"),
+            "attachment; filename=\"run.toml\""
+        );
     }
 }

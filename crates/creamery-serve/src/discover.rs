@@ -27,7 +27,9 @@ pub(crate) fn discover(root: &Path) -> (Vec<Place>, Vec<String>) {
     while let Some((path, id, depth)) = waiting.pop() {
         looked_into += 1;
         if looked_into > MAX_FOLDERS {
-            notes.push(format!("only the first {MAX_FOLDERS} folders were looked into"));
+            notes.push(format!(
+                "only the first {MAX_FOLDERS} folders were looked into"
+            ));
             break;
         }
         if is_run(&path) {

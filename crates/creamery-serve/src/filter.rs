@@ -3,13 +3,10 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-use serde::Deserialize;
-
 use crate::summary::Summary;
 
 /// Which runs are listed: those that fit all that is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Words that must each be somewhere in the name, method, selector, space, data or architecture, whatever the case.
     pub q: Option<String>,
@@ -108,17 +105,27 @@ impl Order {
     }
 
     fn compare(self, a: &Summary, b: &Summary) -> Ordering {
-        let turned = |ordering: Ordering| if self.falling { ordering.reverse() } else { ordering };
-        fn present<T>(a: Option<T>, b: Option<T>, compare: impl FnOnce(T, T) -> Ordering) -> Ordering {
+        let turned = |ordering: Ordering| {
+            if self.falling {
+                ordering.reverse()
+            } else {
+                ordering
+            }
+        };
+        fn present<T>(
+            a: Option<T>,
+            b: Option<T>,
+            compare: impl FnOnce(T, T) -> Ordering,
+        ) -> Ordering {
             match (a, b) {
                 (Some(a), Some(b)) => compare(a, b),
                 (a, b) => b.is_some().cmp(&a.is_some()),
             }
         }
-        let number = |of: fn(&Summary) -> Option<f64>| {
-            present(of(a), of(b), |a, b| turned(a.total_cmp(&b)))
-        };
-        let text = |of: fn(&Summary) -> Option<&str>| present(of(a), of(b), |a, b| turned(a.cmp(b)));
+        let number =
+            |of: fn(&Summary) -> Option<f64>| present(of(a), of(b), |a, b| turned(a.total_cmp(&b)));
+        let text =
+            |of: fn(&Summary) -> Option<&str>| present(of(a), of(b), |a, b| turned(a.cmp(b)));
         let first = match self.key {
             SortKey::Id => turned(a.id.cmp(&b.id)),
             SortKey::Modified => number(|run| run.modified.map(|time| time as f64)),
@@ -143,7 +150,11 @@ impl Default for Order {
 
 impl Filter {
     /// The runs that fit, in order.
-    pub fn apply<'a>(&self, runs: impl IntoIterator<Item = &'a Summary>, order: Order) -> Vec<&'a Summary> {
+    pub fn apply<'a>(
+        &self,
+        runs: impl IntoIterator<Item = &'a Summary>,
+        order: Order,
+    ) -> Vec<&'a Summary> {
         let words = self.q.as_deref().unwrap_or_default().to_lowercase();
         let words: Vec<&str> = words.split_whitespace().collect();
         let fits = |run: &&Summary| self.fits(run) && contains(run, &words);
@@ -169,7 +180,13 @@ fn contains(run: &Summary, words: &[&str]) -> bool {
     if words.is_empty() {
         return true;
     }
-    let rest = [&run.method, &run.selector, &run.space, &run.data, &run.architecture];
+    let rest = [
+        &run.method,
+        &run.selector,
+        &run.space,
+        &run.data,
+        &run.architecture,
+    ];
     let mut text = run.id.to_lowercase();
     for part in rest.into_iter().flatten().chain([&run.task, &run.state]) {
         text.push(' ');
@@ -199,13 +216,23 @@ mod tests {
             run("a", Some("spos"), None),
             run("Cold", Some("cream"), Some(50.0)),
         ];
-        filter.apply(&runs, order).iter().map(|run| run.id.clone()).collect()
+        filter
+            .apply(&runs, order)
+            .iter()
+            .map(|run| run.id.clone())
+            .collect()
     }
 
     #[test]
     fn runs_without_a_value_come_last_either_way() {
-        for (falling, expected) in [(true, ["Cold", "b/one", "a"]), (false, ["b/one", "Cold", "a"])] {
-            let order = Order { key: SortKey::Top1, falling };
+        for (falling, expected) in [
+            (true, ["Cold", "b/one", "a"]),
+            (false, ["b/one", "Cold", "a"]),
+        ] {
+            let order = Order {
+                key: SortKey::Top1,
+                falling,
+            };
             assert_eq!(ids(Filter::default(), order), expected);
         }
     }
@@ -213,10 +240,17 @@ mod tests {
     #[test]
     fn words_and_choices_must_all_fit() {
         let order = Order::by(SortKey::Id);
-        let q = |q: &str| Filter { q: Some(q.into()), ..Filter::default() };
+        let q = |q: &str| Filter {
+            q: Some(q.into()),
+            ..Filter::default()
+        };
         assert_eq!(ids(q("cold CREAM"), order), ["Cold"]);
         assert_eq!(ids(q("o"), order), ["Cold", "a", "b/one"]);
-        let method = Filter { method: Some("cream".into()), task: Some(String::new()), ..q(" ") };
+        let method = Filter {
+            method: Some("cream".into()),
+            task: Some(String::new()),
+            ..q(" ")
+        };
         assert_eq!(ids(method, order), ["Cold", "b/one"]);
         assert!("size".parse::<SortKey>().unwrap_err().contains("top1"));
         for (name, key) in SortKey::NAMES {

@@ -91,7 +91,9 @@ impl Index {
     }
 
     fn load(&mut self) -> rusqlite::Result<()> {
-        let mut query = self.database.prepare("SELECT id, stamp, has_result, summary FROM runs ORDER BY id")?;
+        let mut query = self
+            .database
+            .prepare("SELECT id, stamp, has_result, summary FROM runs ORDER BY id")?;
         let rows = query.query_map([], |row| {
             let text: String = row.get(3)?;
             Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, text))
@@ -106,7 +108,12 @@ impl Index {
                 id => self.root.join(id),
             };
             let place = Place { id, path };
-            self.entries.push(Entry { place, stamp, has_result, summary });
+            self.entries.push(Entry {
+                place,
+                stamp,
+                has_result,
+                summary,
+            });
         }
         Ok(())
     }
@@ -125,7 +132,9 @@ impl Index {
             progress(done, all);
             let held = RunFolder::is_held(&place.path);
             let stamp = stamp(&place.path);
-            let known = before.remove(&place.id).filter(|entry| entry.stamp == stamp);
+            let known = before
+                .remove(&place.id)
+                .filter(|entry| entry.stamp == stamp);
             let entry = match known {
                 Some(mut entry) => {
                     entry.place = place;
@@ -172,7 +181,12 @@ impl Index {
         if record.state() == RunState::Running && self.open.len() < MOST_OPEN {
             self.open.insert(place.id.clone(), record);
         }
-        Some(Entry { place, stamp, has_result, summary })
+        Some(Entry {
+            place,
+            stamp,
+            has_result,
+            summary,
+        })
     }
 
     fn keep(&mut self, written: &[usize], gone: &[String]) -> rusqlite::Result<()> {
@@ -208,7 +222,9 @@ impl Index {
 
     /// What is known of each run, with its folder.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&Summary, &Path)> {
-        self.entries.iter().map(|entry| (&entry.summary, entry.place.path.as_path()))
+        self.entries
+            .iter()
+            .map(|entry| (&entry.summary, entry.place.path.as_path()))
     }
 
     /// What was left out, in sentences.
@@ -227,12 +243,18 @@ fn kept(path: &Path) -> Option<Connection> {
     let open = || -> rusqlite::Result<Connection> {
         let database = Connection::open(path)?;
         database.busy_timeout(Duration::from_secs(2))?;
+        // It can always be made anew, so no one waits for a disk.
+        database.pragma_update(None, "synchronous", "OFF")?;
         let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version != VERSION {
             return Err(rusqlite::Error::InvalidQuery);
         }
         // Damage shows only where it is looked at.
-        database.query_row("SELECT count(id) + total(length(summary)) FROM runs", [], |_| Ok(()))?;
+        database.query_row(
+            "SELECT count(id) + total(length(summary)) FROM runs",
+            [],
+            |_| Ok(()),
+        )?;
         Ok(database)
     };
     if let Ok(database) = open() {
@@ -248,10 +270,8 @@ fn kept(path: &Path) -> Option<Connection> {
 }
 
 fn prepare(database: &Connection) -> rusqlite::Result<()> {
-    // It can always be made anew, so no one waits for a disk.
     database.execute_batch(&format!(
-        "PRAGMA synchronous = OFF;
-         CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, stamp TEXT NOT NULL, has_result INTEGER NOT NULL, summary TEXT NOT NULL);
+        "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, stamp TEXT NOT NULL, has_result INTEGER NOT NULL, summary TEXT NOT NULL);
          PRAGMA user_version = {VERSION};"
     ))
 }
@@ -259,10 +279,18 @@ fn prepare(database: &Connection) -> rusqlite::Result<()> {
 fn stamp(path: &Path) -> String {
     use std::fmt::Write;
     let mut stamp = String::new();
-    for name in ["run.toml", "metrics.jsonl", "evaluations.jsonl", "result.json"] {
+    for name in [
+        "run.toml",
+        "metrics.jsonl",
+        "evaluations.jsonl",
+        "result.json",
+    ] {
         match fs::metadata(path.join(name)) {
             Ok(found) => {
-                let time = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                let time = found
+                    .modified()
+                    .ok()
+                    .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
                 let nanos = time.map_or(0, |time| time.as_nanos());
                 let _ = write!(stamp, "{nanos}:{};", found.len());
             }

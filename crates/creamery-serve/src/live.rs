@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use creamery_view::record::{RecordError, RunRecord};
 use creamery_view::report::Report;
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::summary::Summary;
@@ -18,7 +17,7 @@ const READ_EVERY: Duration = Duration::from_millis(500);
 const KEPT: Duration = Duration::from_secs(60);
 
 /// A part of a run's page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,
@@ -153,10 +152,22 @@ impl Live {
         let mut order: Vec<usize> = (0..lives.len()).collect();
         order.sort_by_key(|&i| Arc::as_ptr(&lives[i].1));
         let mut locks: Vec<_> = (order.iter())
-            .map(|&i| (i, lives[i].1.record.lock().unwrap_or_else(PoisonError::into_inner)))
+            .map(|&i| {
+                (
+                    i,
+                    lives[i]
+                        .1
+                        .record
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner),
+                )
+            })
             .collect();
         locks.sort_by_key(|(i, _)| *i);
-        let runs: Vec<_> = locks.iter().map(|(i, run)| (lives[*i].0.clone(), &**run)).collect();
+        let runs: Vec<_> = locks
+            .iter()
+            .map(|(i, run)| (lives[*i].0.clone(), &**run))
+            .collect();
         work(&runs)
     }
 
@@ -168,7 +179,8 @@ impl Live {
 
     /// Whether nobody has looked at it for long.
     pub(crate) fn is_stale(&self) -> bool {
-        self.idle_since().is_some_and(|since| since.elapsed() > KEPT)
+        self.idle_since()
+            .is_some_and(|since| since.elapsed() > KEPT)
     }
 }
 
@@ -195,7 +207,12 @@ fn draw(id: &str, record: &RunRecord, before: Option<&View>) -> View {
         Err(error) => {
             let lead = format!("{} · {}", record.task(), record.state().name());
             let notes = vec![format!("The charts cannot be drawn: {error}")];
-            (lead, Vec::new(), [notes, record.notes()].concat(), Vec::new())
+            (
+                lead,
+                Vec::new(),
+                [notes, record.notes()].concat(),
+                Vec::new(),
+            )
         }
     };
     notes.dedup();
@@ -218,6 +235,9 @@ fn draw(id: &str, record: &RunRecord, before: Option<&View>) -> View {
         tiles,
         notes,
         parts: parts.collect(),
-        files: FILES.into_iter().filter(|name| record.file(name).is_some()).collect(),
+        files: FILES
+            .into_iter()
+            .filter(|name| record.file(name).is_some())
+            .collect(),
     }
 }

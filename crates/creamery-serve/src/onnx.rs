@@ -65,7 +65,8 @@ impl Exports {
         }
         let model = path.to_owned();
         let making = tokio::task::spawn_blocking(move || export(&model)).await;
-        let made = making.map_err(|_| NoExport::Failed("this is a defect of the program".into()))?;
+        let made =
+            making.map_err(|_| NoExport::Failed("this is a defect of the program".into()))?;
         let made = Bytes::from(made.map_err(NoExport::Failed)?);
         let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(known, ..)| known != path);
@@ -78,7 +79,9 @@ impl Exports {
 
     fn known(&self, path: &Path, stamp: Stamp) -> Option<Bytes> {
         let all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = all.iter().find(|(known, of, _)| known == path && *of == stamp);
+        let found = all
+            .iter()
+            .find(|(known, of, _)| known == path && *of == stamp);
         found.map(|(_, _, made)| made.clone())
     }
 }

@@ -27,7 +27,11 @@ const MOST_COMPARED: usize = 8;
 fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be written.").into_response(),
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The page could not be written.",
+        )
+            .into_response(),
     }
 }
 
@@ -81,8 +85,7 @@ struct Row {
     notes: usize,
 }
 
-#[derive(Template)]
-#[template(path = "rows.html")]
+/// What the list shows.
 struct Rows {
     version: u64,
     columns: Vec<Column>,
@@ -94,6 +97,12 @@ struct Rows {
     before: Option<String>,
     after: Option<String>,
     from: usize,
+}
+
+#[derive(Template)]
+#[template(path = "rows.html")]
+struct RowsPage {
+    rows: Rows,
 }
 
 /// A choice of the form and what can be chosen.
@@ -120,7 +129,9 @@ pub(crate) async fn runs(State(app): State<Arc<App>>, Query(query): Query<ListQu
     let choice = |name, title, chosen: &Option<String>, of: fn(&Summary) -> Option<&str>| {
         let values: BTreeSet<&str> = list.runs.iter().filter_map(of).collect();
         let chosen = chosen.clone().unwrap_or_default();
-        let values = values.into_iter().map(|value| (value.to_owned(), value == chosen));
+        let values = values
+            .into_iter()
+            .map(|value| (value.to_owned(), value == chosen));
         Choice {
             name,
             title,
@@ -130,7 +141,9 @@ pub(crate) async fn runs(State(app): State<Arc<App>>, Query(query): Query<ListQu
     let choices = vec![
         choice("state", "state", &filter.state, |run| Some(&run.state)),
         choice("task", "task", &filter.task, |run| Some(&run.task)),
-        choice("method", "method", &filter.method, |run| run.method.as_deref()),
+        choice("method", "method", &filter.method, |run| {
+            run.method.as_deref()
+        }),
         choice("data", "data", &filter.data, |run| run.data.as_deref()),
     ];
     let order = query.order();
@@ -145,7 +158,8 @@ pub(crate) async fn runs(State(app): State<Arc<App>>, Query(query): Query<ListQu
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Response {
-    page(&rows(&app.list(), &query))
+    let rows = rows(&app.list(), &query);
+    page(&RowsPage { rows })
 }
 
 fn direction(falling: bool) -> &'static str {
@@ -165,7 +179,11 @@ fn rows(list: &Listing, query: &ListQuery) -> Rows {
             ("method", filter.method.as_deref()),
             ("data", filter.data.as_deref()),
         ]);
-        query.push_str(&format!("sort={}&order={}", order.key.name(), direction(order.falling)));
+        query.push_str(&format!(
+            "sort={}&order={}",
+            order.key.name(),
+            direction(order.falling)
+        ));
         if page > 0 {
             query.push_str(&format!("&page={page}"));
         }
@@ -186,7 +204,10 @@ fn rows(list: &Listing, query: &ListQuery) -> Rows {
     let columns = columns.into_iter().map(|(title, key, class)| {
         let sorted = (order.key == key).then_some(order.falling);
         let next = match sorted {
-            Some(falling) => Order { key, falling: !falling },
+            Some(falling) => Order {
+                key,
+                falling: !falling,
+            },
             None => Order::by(key),
         };
         Column {
@@ -201,7 +222,12 @@ fn rows(list: &Listing, query: &ListQuery) -> Rows {
     Rows {
         version: list.version,
         columns: columns.collect(),
-        rows: found.iter().skip(from).take(PAGE).map(|run| row(run)).collect(),
+        rows: found
+            .iter()
+            .skip(from)
+            .take(PAGE)
+            .map(|run| row(run))
+            .collect(),
         found: found.len(),
         of: list.runs.len(),
         reading: list.reading,
@@ -213,14 +239,20 @@ fn rows(list: &Listing, query: &ListQuery) -> Rows {
 }
 
 fn form_urlencoded(pairs: &[(&str, Option<&str>)]) -> String {
-    let given = pairs.iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)));
-    given.map(|(name, value)| format!("{name}={}&", name_in_address(value))).collect()
+    let given = pairs
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)));
+    given
+        .map(|(name, value)| format!("{name}={}&", name_in_address(value)))
+        .collect()
 }
 
 fn row(run: &Summary) -> Row {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let count = |value: Option<u64>| value.map_or_else(String::new, rounded_count);
-    let time = run.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = run
+        .seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     Row {
         id: run.id.clone(),
         address: name_in_address(&run.id),
@@ -228,7 +260,9 @@ fn row(run: &Summary) -> Row {
         method: text(&run.method),
         data: text(&run.data),
         state: run.state.clone(),
-        top1: run.top1.map_or_else(String::new, |top1| format!("{top1:.2}%")),
+        top1: run
+            .top1
+            .map_or_else(String::new, |top1| format!("{top1:.2}%")),
         top1_of: text(&run.top1_of),
         macs: count(run.macs),
         params: count(run.params),
@@ -241,7 +275,9 @@ fn row(run: &Summary) -> Row {
 
 /// How long ago a time was, in seconds since 1970.
 fn ago(modified: u64) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     match now.as_secs().saturating_sub(modified) {
         0..5 => "now".to_owned(),
         seconds => format!("{} ago", duration(Duration::from_secs(seconds))),
@@ -324,10 +360,14 @@ pub(crate) async fn report(State(app): State<Arc<App>>, Path(name): Path<String>
     });
     match html.await {
         Some(Ok(html)) => {
-            let mut response = ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
+            let mut response =
+                ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
             // It brings its own style, and needs nothing else.
             let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'";
-            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+            response.headers_mut().insert(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static(policy),
+            );
             response
         }
         Some(Err(error)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
@@ -345,18 +385,25 @@ struct ComparePage {
 
 pub(crate) async fn compare(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
-    let asked = query.split('&').filter_map(|pair| pair.strip_prefix("run="));
+    let asked = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("run="));
     let mut ids: Vec<String> = Vec::new();
     for text in asked {
         let text = text.replace('+', " ");
-        let id = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        let id = percent_encoding::percent_decode_str(&text)
+            .decode_utf8_lossy()
+            .into_owned();
         if !ids.contains(&id) {
             ids.push(id);
         }
     }
     let mut notes = Vec::new();
     if ids.len() > MOST_COMPARED {
-        notes.push(format!("Of {} runs the first {MOST_COMPARED} are compared.", ids.len()));
+        notes.push(format!(
+            "Of {} runs the first {MOST_COMPARED} are compared.",
+            ids.len()
+        ));
         ids.truncate(MOST_COMPARED);
     }
     let mut lives: Vec<(String, Arc<Live>)> = Vec::new();
@@ -366,8 +413,15 @@ pub(crate) async fn compare(State(app): State<Arc<App>>, RawQuery(query): RawQue
             Err(error) => notes.push(format!("{id}: {error}")),
         }
     }
-    let runs = lives.iter().map(|(id, _)| (id.clone(), name_in_address(id))).collect();
-    let drawn = tokio::task::spawn_blocking(move || Live::together(&lives, |runs: &[(String, &RunRecord)]| report::comparison(runs)));
+    let runs = lives
+        .iter()
+        .map(|(id, _)| (id.clone(), name_in_address(id)))
+        .collect();
+    let drawn = tokio::task::spawn_blocking(move || {
+        Live::together(&lives, |runs: &[(String, &RunRecord)]| {
+            report::comparison(runs)
+        })
+    });
     let html = match drawn.await {
         Ok(Ok(section)) => section.map_or_else(String::new, |section| section.html),
         Ok(Err(error)) => {
@@ -381,8 +435,14 @@ pub(crate) async fn compare(State(app): State<Arc<App>>, RawQuery(query): RawQue
 
 pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     let (kind, text) = match name.as_str() {
-        "page.js" => ("text/javascript; charset=utf-8", include_str!("../assets/page.js").to_owned()),
-        "page.css" => ("text/css; charset=utf-8", report::style() + include_str!("../assets/page.css")),
+        "page.js" => (
+            "text/javascript; charset=utf-8",
+            include_str!("../assets/page.js").to_owned(),
+        ),
+        "page.css" => (
+            "text/css; charset=utf-8",
+            report::style() + include_str!("../assets/page.css"),
+        ),
         _ => return refusal(StatusCode::NOT_FOUND, "There is no such file."),
     };
     ([(header::CONTENT_TYPE, kind)], text).into_response()

@@ -109,7 +109,9 @@ pub fn prune(index: &Index, what: Prune, filter: &Filter, older_than: Duration) 
         };
         let found = found.and_then(|found| match found {
             Some(_) if !is_older(path, older_than) => Err("it was written lately".to_owned()),
-            Some(_) if RunFolder::is_held(path) != Some(false) => Err("it is in use, or that cannot be asked".to_owned()),
+            Some(_) if RunFolder::is_held(path) != Some(false) => {
+                Err("it is in use, or that cannot be asked".to_owned())
+            }
             found => Ok(found),
         });
         match found {
@@ -117,7 +119,10 @@ pub fn prune(index: &Index, what: Prune, filter: &Filter, older_than: Duration) 
             Ok(Some((files, folders))) => plan.removals.push(Removal {
                 id: run.id.clone(),
                 run: path.to_owned(),
-                bytes: files.iter().filter_map(|file| Some(fs::symlink_metadata(file).ok()?.len())).sum(),
+                bytes: files
+                    .iter()
+                    .filter_map(|file| Some(fs::symlink_metadata(file).ok()?.len()))
+                    .sum(),
                 files,
                 folders,
             }),
@@ -143,7 +148,10 @@ fn checkpoint(run: &Path) -> Found {
     }
     let files = entries(&folder)?;
     if let Some(foreign) = files.iter().find(|file| !is_checkpoint(file)) {
-        return Err(format!("its checkpoint holds {}, which is none", name(foreign)));
+        return Err(format!(
+            "its checkpoint holds {}, which is none",
+            name(foreign)
+        ));
     }
     let empty = files.is_empty();
     Ok((!empty).then(|| (files, vec![folder])))
@@ -195,12 +203,21 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 fn is_older(run: &Path, than: Duration) -> bool {
-    let files = ["run.toml", "metrics.jsonl", "evaluations.jsonl", "result.json", "checkpoint/latest.safetensors"];
-    let times = files.iter().filter_map(|name| fs::metadata(run.join(name)).ok()?.modified().ok());
+    let files = [
+        "run.toml",
+        "metrics.jsonl",
+        "evaluations.jsonl",
+        "result.json",
+        "checkpoint/latest.safetensors",
+    ];
+    let times = files
+        .iter()
+        .filter_map(|name| fs::metadata(run.join(name)).ok()?.modified().ok());
     let last = times.max();
     last.is_some_and(|last| SystemTime::now().duration_since(last).unwrap_or_default() >= than)
 }

@@ -68,7 +68,11 @@ impl Dashboard {
     ///
     /// # Errors
     /// If the address is taken or cannot be had, the folder cannot be read, or the token is missing.
-    pub fn bind(runs: &Path, address: SocketAddr, token: Option<Token>) -> Result<Self, ServeError> {
+    pub fn bind(
+        runs: &Path,
+        address: SocketAddr,
+        token: Option<Token>,
+    ) -> Result<Self, ServeError> {
         let loopback = address.ip().is_loopback();
         if !loopback && token.is_none() {
             return Err(ServeError::Open(address));

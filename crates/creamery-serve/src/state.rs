@@ -87,7 +87,12 @@ impl App {
 
     /// A run that is looked at. It is found by its name in the list alone, so no name leads elsewhere.
     pub(crate) async fn live(self: &Arc<Self>, id: &str) -> Result<Arc<Live>, Missing> {
-        let place = self.list().places.get(id).cloned().ok_or(Missing::Unknown)?;
+        let place = self
+            .list()
+            .places
+            .get(id)
+            .cloned()
+            .ok_or(Missing::Unknown)?;
         let slot = self.slot(id)?;
         let opened = slot.get_or_try_init(|| async {
             let (id, root) = (id.to_owned(), self.root.clone());
@@ -114,7 +119,9 @@ impl App {
         // Those that nobody has looked at for long go.
         lives.retain(|known, slot| known == id || slot.get().is_none_or(|live| !live.is_stale()));
         if !lives.contains_key(id) && lives.len() >= MOST_LIVES {
-            let idle = lives.iter().filter_map(|(id, slot)| Some((slot.get()?.idle_since()?, id.clone())));
+            let idle = lives
+                .iter()
+                .filter_map(|(id, slot)| Some((slot.get()?.idle_since()?, id.clone())));
             let (_, longest) = idle.min().ok_or(Missing::Busy)?;
             lives.remove(&longest);
         }
@@ -127,7 +134,9 @@ impl App {
 }
 
 fn listing(index: &Index, version: u64) -> Listing {
-    let places = index.places().map(|(run, path)| (run.id.clone(), path.to_owned()));
+    let places = index
+        .places()
+        .map(|(run, path)| (run.id.clone(), path.to_owned()));
     Listing {
         version,
         runs: index.runs().cloned().collect(),
@@ -162,7 +171,11 @@ fn look(mut index: Index, sender: &watch::Sender<Arc<Listing>>, poked: &Receiver
             sender.send_replace(Arc::new(listing(&index, version)));
         }
         // Never more than a tenth of the time, however many runs there are.
-        std::thread::sleep((LOOK_EVERY / 2).max(10 * begun.elapsed()).min(Duration::from_secs(60)));
+        std::thread::sleep(
+            (LOOK_EVERY / 2)
+                .max(10 * begun.elapsed())
+                .min(Duration::from_secs(60)),
+        );
         // The app's own receiver is one.
         let waited = match sender.receiver_count() > 1 {
             true => poked.recv_timeout(LOOK_EVERY / 2),

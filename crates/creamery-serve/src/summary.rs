@@ -56,12 +56,17 @@ impl Summary {
         let count = |path: &str| report::number(run, path).map(|n| n as u64);
         let top1 = report::accuracy(run);
         let architecture = run.result().and_then(|result| result.get("architecture"));
-        let architecture = architecture
-            .and_then(|found| serde_json::from_value::<creamery_space::Architecture>(found.clone()).ok());
-        let seed = run.setting("seed").and_then(|seed| u64::try_from(seed.as_integer()?).ok());
+        let architecture = architecture.and_then(|found| {
+            serde_json::from_value::<creamery_space::Architecture>(found.clone()).ok()
+        });
+        let seed = run
+            .setting("seed")
+            .and_then(|seed| u64::try_from(seed.as_integer()?).ok());
         let history = run.history();
         let finished = run.result().is_some();
-        let modified = run.modified().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = run
+            .modified()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Self {
             id: id.to_owned(),
             task: run.task().to_owned(),
@@ -78,7 +83,11 @@ impl Summary {
             latency_ns: count("latency_ns"),
             architecture: architecture.map(|architecture| architecture.to_string()),
             steps: (!finished).then_some(history.steps),
-            share_done: if finished { Some(1.0) } else { history.share_done() },
+            share_done: if finished {
+                Some(1.0)
+            } else {
+                history.share_done()
+            },
             seconds: report::seconds(run),
             images_per_second: report::number(run, "timing.images_per_second")
                 .or(history.images_per_second()),

@@ -30,8 +30,14 @@ fn it_is_kept_and_follows_the_folders() {
     let (index, changed) = read(&runs);
     assert!(changed);
     let found: Vec<Summary> = index.runs().cloned().collect();
-    assert_eq!(found.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["a", "deep/c", "deep/in/b"]);
-    assert_eq!((found[1].state.as_str(), found[1].steps, found[1].share_done), ("stopped", Some(5), Some(0.125)));
+    assert_eq!(
+        found.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(),
+        ["a", "deep/c", "deep/in/b"]
+    );
+    assert_eq!(
+        (found[1].state.as_str(), found[1].steps, found[1].share_done),
+        ("stopped", Some(5), Some(0.125))
+    );
     assert_eq!(found[0].architecture.as_deref(), Some("tiny-32@28:0/33/3"));
     drop(index);
     let kept: Vec<Summary> = Index::open(runs.path()).unwrap().runs().cloned().collect();
@@ -42,7 +48,10 @@ fn it_is_kept_and_follows_the_folders() {
     fs::remove_dir_all(runs.file("deep/in")).unwrap();
     let (index, changed) = read(&runs);
     assert!(changed);
-    assert_eq!(top1(&index), [("a".into(), Some(41.75)), ("deep/c".into(), None)]);
+    assert_eq!(
+        top1(&index),
+        [("a".into(), Some(41.75)), ("deep/c".into(), None)]
+    );
 }
 
 #[test]
@@ -56,10 +65,20 @@ fn it_is_made_anew_when_missing_damaged_or_of_another_version() {
     let mut other = whole.clone();
     // The version of the user's own, big-endian, in SQLite's header.
     other[60..64].copy_from_slice(&77u32.to_be_bytes());
-    for bytes in [&b"no database at all"[..], &torn, &other, &whole[..5000], b""] {
+    for bytes in [
+        &b"no database at all"[..],
+        &torn,
+        &other,
+        &whole[..5000],
+        b"",
+    ] {
         fs::write(&file, bytes).unwrap();
         assert_eq!(top1(&read(&runs).0), expected);
-        assert_eq!(top1(&Index::open(runs.path()).unwrap()), expected, "kept again");
+        assert_eq!(
+            top1(&Index::open(runs.path()).unwrap()),
+            expected,
+            "kept again"
+        );
     }
     fs::remove_file(&file).unwrap();
     assert_eq!(top1(&read(&runs).0), expected);

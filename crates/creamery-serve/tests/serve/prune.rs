@@ -11,7 +11,12 @@ use crate::support::Runs;
 fn plan(runs: &Runs, what: Prune, older_than: u64) -> Plan {
     let mut index = Index::open(runs.path()).unwrap();
     index.refresh(|_, _| {});
-    prune(&index, what, &Filter::default(), Duration::from_secs(older_than))
+    prune(
+        &index,
+        what,
+        &Filter::default(),
+        Duration::from_secs(older_than),
+    )
 }
 
 fn runs() -> Runs {
@@ -26,7 +31,10 @@ fn runs() -> Runs {
 }
 
 fn ids(plan: &Plan) -> Vec<&str> {
-    plan.removals.iter().map(|removal| removal.id.as_str()).collect()
+    plan.removals
+        .iter()
+        .map(|removal| removal.id.as_str())
+        .collect()
 }
 
 #[test]
@@ -35,7 +43,10 @@ fn checkpoints_of_finished_runs_go_and_nothing_else() {
     let plan = plan(&runs, Prune::Checkpoints, 0);
     assert_eq!(ids(&plan), ["a", "b"]);
     assert_eq!(plan.removals[0].bytes, 1000);
-    assert!(runs.file("a/checkpoint/latest.safetensors").exists(), "a plan removes nothing");
+    assert!(
+        runs.file("a/checkpoint/latest.safetensors").exists(),
+        "a plan removes nothing"
+    );
     plan.removals[0].apply().unwrap();
     assert!(!runs.file("a/checkpoint").exists());
     assert!(runs.file("a/result.json").exists() && runs.file("a/metrics.jsonl").exists());
@@ -46,7 +57,10 @@ fn checkpoints_of_finished_runs_go_and_nothing_else() {
 #[test]
 fn stopped_runs_go_whole_and_only_old_ones() {
     let runs = runs();
-    assert_eq!(ids(&plan(&runs, Prune::Unfinished, 3600)), Vec::<&str>::new());
+    assert_eq!(
+        ids(&plan(&runs, Prune::Unfinished, 3600)),
+        Vec::<&str>::new()
+    );
     let plan = plan(&runs, Prune::Unfinished, 0);
     assert_eq!(ids(&plan), ["c"]);
     plan.removals[0].apply().unwrap();
@@ -64,13 +78,20 @@ fn what_runs_or_is_not_a_run_alone_stays() {
     runs.stopped("f");
     let removal = plan(&runs, Prune::Unfinished, 0);
     assert_eq!(ids(&removal), ["d/select-evolution-1", "f"]);
-    let kept: Vec<_> = removal.kept.iter().map(|kept| (kept.id.as_str(), kept.reason.contains("no file of a run"))).collect();
+    let kept: Vec<_> = removal
+        .kept
+        .iter()
+        .map(|kept| (kept.id.as_str(), kept.reason.contains("no file of a run")))
+        .collect();
     assert_eq!(kept, [("c", true), ("d", true)]);
     // Taken up again between the plan and the deed.
     let held = RunFolder::resume(&runs.file("f")).unwrap();
     assert!(removal.removals[1].apply().is_err());
     assert!(runs.file("f/metrics.jsonl").exists());
-    assert_eq!(ids(&plan(&runs, Prune::Unfinished, 0)), ["d/select-evolution-1"]);
+    assert_eq!(
+        ids(&plan(&runs, Prune::Unfinished, 0)),
+        ["d/select-evolution-1"]
+    );
     drop(held);
 
     runs.write("a/checkpoint/other.bin", "mine");

@@ -25,7 +25,20 @@ fn no_path_leads_out() {
     runs.write("inner/a/notes.txt", "a secret");
     let served = Served::of(Dashboard::bind(&runs.file("inner"), local(), None).unwrap());
     served.wait_for_runs(1);
-    let up = ["..", "%2e%2e", "..%2f", "%2e%2e%2f", "..%5c", ".%2e/", "%252e%252e%252f", "a%2f..%2f..", "..%00", "%c0%ae%c0%ae", "//", "/etc"];
+    let up = [
+        "..",
+        "%2e%2e",
+        "..%2f",
+        "%2e%2e%2f",
+        "..%5c",
+        ".%2e/",
+        "%252e%252e%252f",
+        "a%2f..%2f..",
+        "..%00",
+        "%c0%ae%c0%ae",
+        "//",
+        "/etc",
+    ];
     for up in up {
         for path in [
             format!("/api/run/{up}/file/result.json"),
@@ -40,12 +53,31 @@ fn no_path_leads_out() {
         ] {
             let answer = served.get(&path);
             let text = answer.text();
-            assert!(!text.contains("a secret") && !text.contains("1741296"), "{path}: {text}");
-            assert!([400, 404].contains(&answer.status) || path.starts_with("/compare"), "{path}: {}", answer.status);
+            assert!(
+                !text.contains("a secret") && !text.contains("1741296"),
+                "{path}: {text}"
+            );
+            assert!(
+                [400, 404].contains(&answer.status) || path.starts_with("/compare"),
+                "{path}: {}",
+                answer.status
+            );
         }
     }
-    for name in ["notes.txt", "lock", "checkpoint", ".index.sqlite", "", "%2e", "result.json%00.txt"] {
-        assert_eq!(served.get(&format!("/api/run/a/file/{name}")).status, 404, "{name}");
+    for name in [
+        "notes.txt",
+        "lock",
+        "checkpoint",
+        ".index.sqlite",
+        "",
+        "%2e",
+        "result.json%00.txt",
+    ] {
+        assert_eq!(
+            served.get(&format!("/api/run/a/file/{name}")).status,
+            404,
+            "{name}"
+        );
     }
     assert_eq!(served.get("/api/run/a/file/result.json").status, 200);
 }
@@ -58,13 +90,25 @@ fn links_do_not_lead_out() {
     runs.finished("inner/a", "cream", 40.0);
     runs.finished("outside", "cream", 77.5);
     symlink(runs.file("outside"), runs.file("inner/linked")).unwrap();
-    symlink(runs.file("outside/result.json"), runs.file("inner/a/board.json")).unwrap();
+    symlink(
+        runs.file("outside/result.json"),
+        runs.file("inner/a/board.json"),
+    )
+    .unwrap();
     std::fs::remove_file(runs.file("inner/a/result.json")).unwrap();
-    symlink(runs.file("outside/result.json"), runs.file("inner/a/result.json")).unwrap();
+    symlink(
+        runs.file("outside/result.json"),
+        runs.file("inner/a/result.json"),
+    )
+    .unwrap();
     let served = Served::of(Dashboard::bind(&runs.file("inner"), local(), None).unwrap());
     served.wait_for_runs(1);
     let page = served.get("/run/a");
-    assert!(page.status == 200 && !page.text().contains("77.5"), "{}", page.text());
+    assert!(
+        page.status == 200 && !page.text().contains("77.5"),
+        "{}",
+        page.text()
+    );
     for file in ["board.json", "result.json"] {
         assert_eq!(served.get(&format!("/api/run/a/file/{file}")).status, 404);
     }
@@ -89,21 +133,46 @@ fn a_forged_token_is_refused() {
         "Cookie: creamery-token=; creamery-token=x\r\n".into(),
     ];
     for headers in &tried {
-        for path in ["/", "/api/runs", "/run/a", "/assets/page.js", "/api/runs/live", "/nothing", "/?token=0123456789abcdef0124"] {
+        for path in [
+            "/",
+            "/api/runs",
+            "/run/a",
+            "/assets/page.js",
+            "/api/runs/live",
+            "/nothing",
+            "/?token=0123456789abcdef0124",
+        ] {
             let answer = served.get_with(path, headers);
             assert_eq!(answer.status, 401, "{path} {headers}");
             assert!(!answer.text().contains("run/a"));
         }
     }
-    for headers in [format!("Authorization: Bearer {TOKEN}\r\n"), format!("Cookie: x=1; creamery-token={TOKEN}\r\n")] {
-        assert_eq!(served.get_with("/api/runs", &headers).status, 200, "{headers}");
+    for headers in [
+        format!("Authorization: Bearer {TOKEN}\r\n"),
+        format!("Cookie: x=1; creamery-token={TOKEN}\r\n"),
+    ] {
+        assert_eq!(
+            served.get_with("/api/runs", &headers).status,
+            200,
+            "{headers}"
+        );
     }
     let welcome = served.get(&format!("/?q=x&token={TOKEN}"));
     assert_eq!(welcome.status, 303);
     let headers = welcome.headers.to_lowercase();
-    assert!(headers.contains("location: /?q=x\r\n") && headers.contains("httponly; samesite=lax"), "{headers}");
+    assert!(
+        headers.contains("location: /?q=x\r\n") && headers.contains("httponly; samesite=lax"),
+        "{headers}"
+    );
     let elsewhere = served.get(&format!("//evil.example/?token={TOKEN}"));
-    assert!(elsewhere.headers.to_lowercase().contains("location: /evil.example/\r\n"), "{}", elsewhere.headers);
+    assert!(
+        elsewhere
+            .headers
+            .to_lowercase()
+            .contains("location: /evil.example/\r\n"),
+        "{}",
+        elsewhere.headers
+    );
 }
 
 #[test]
@@ -118,21 +187,40 @@ fn a_port_in_use_is_told() {
     let runs = runs();
     let served = runs.serve();
     let again = Dashboard::bind(runs.path(), served.address, None);
-    let Err(error) = again else { panic!("the port is taken") };
-    assert!(error.to_string().contains(&format!("port {} is in use", served.address.port())), "{error}");
+    let Err(error) = again else {
+        panic!("the port is taken")
+    };
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("port {} is in use", served.address.port())),
+        "{error}"
+    );
 }
 
 #[test]
 fn pages_of_other_hosts_cannot_ask() {
     let runs = runs();
     let served = runs.serve();
-    for host in ["evil.example", "evil.example:8000", "localhost.evil.example", "10.1.2.3"] {
-        let answer = served.send(&format!("GET /api/runs HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+    for host in [
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "10.1.2.3",
+    ] {
+        let answer = served.send(&format!(
+            "GET /api/runs HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ));
         assert_eq!(answer.status, 403, "{host}");
     }
     let answer = served.get("/");
     let headers = answer.headers.to_lowercase();
-    for part in ["content-security-policy: default-src 'none'", "nosniff", "same-origin", "no-referrer"] {
+    for part in [
+        "content-security-policy: default-src 'none'",
+        "nosniff",
+        "same-origin",
+        "no-referrer",
+    ] {
         assert!(headers.contains(part), "{part}: {headers}");
     }
     assert!(!headers.contains("access-control"));
@@ -142,8 +230,21 @@ fn pages_of_other_hosts_cannot_ask() {
 fn nothing_can_be_written() {
     let runs = runs();
     let served = runs.serve();
-    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FROBNICATE"] {
-        for path in ["/", "/api/runs", "/api/run/a", "/api/run/a/file/result.json"] {
+    for method in [
+        "POST",
+        "PUT",
+        "DELETE",
+        "PATCH",
+        "OPTIONS",
+        "TRACE",
+        "FROBNICATE",
+    ] {
+        for path in [
+            "/",
+            "/api/runs",
+            "/api/run/a",
+            "/api/run/a/file/result.json",
+        ] {
             let host = served.address;
             let answer = served.send(&format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
             assert_eq!(answer.status, 405, "{method} {path}");
@@ -158,15 +259,42 @@ fn an_oversized_request_is_refused() {
     let long = "x".repeat(100_000);
     let host = served.address;
     for (request, status) in [
-        (format!("GET /{long} HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[414, 431][..]),
-        (format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {long}\r\n\r\n"), &[431]),
-        (format!("GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n", "X: y\r\n".repeat(500)), &[431]),
-        (format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n{long}"), &[413]),
-        (format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n{long}\r\n0\r\n\r\n"), &[413]),
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            &[414, 431][..],
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {long}\r\n\r\n"),
+            &[431],
+        ),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\n{}\r\n",
+                "X: y\r\n".repeat(500)
+            ),
+            &[431],
+        ),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n{long}"
+            ),
+            &[413],
+        ),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n{long}\r\n0\r\n\r\n"
+            ),
+            &[413],
+        ),
         ("\x16\x03\x01\x02\x00\x01 hello\r\n\r\n".into(), &[400]),
     ] {
         let answer = served.send(&request);
-        assert!(status.contains(&answer.status), "{:.80}: {} not {status:?}", request, answer.status);
+        assert!(
+            status.contains(&answer.status),
+            "{:.80}: {} not {status:?}",
+            request,
+            answer.status
+        );
     }
     assert_eq!(served.get("/").status, 200);
 }
@@ -177,7 +305,11 @@ fn slow_clients_are_cut_off() {
     // Far more than the buffers of a connection hold.
     runs.write("a/metrics.jsonl", vec![b'\n'; 64 << 20]);
     let patience = Duration::from_millis(400);
-    let served = Served::of(Dashboard::bind(runs.path(), local(), None).unwrap().patience(patience, patience));
+    let served = Served::of(
+        Dashboard::bind(runs.path(), local(), None)
+            .unwrap()
+            .patience(patience, patience),
+    );
     served.wait_for_runs(1);
 
     // One whose request does not end.
@@ -198,7 +330,12 @@ fn slow_clients_are_cut_off() {
 
     // One that takes nothing of a large answer.
     let mut lazy = served.connect();
-    write!(lazy, "GET /api/run/a/file/metrics.jsonl HTTP/1.1\r\nHost: {}\r\n\r\n", served.address).unwrap();
+    write!(
+        lazy,
+        "GET /api/run/a/file/metrics.jsonl HTTP/1.1\r\nHost: {}\r\n\r\n",
+        served.address
+    )
+    .unwrap();
     std::thread::sleep(3 * patience);
     lazy.shutdown(Shutdown::Write).unwrap();
     let mut taken = Vec::new();
@@ -214,7 +351,11 @@ fn one_connection_too_many_is_closed() {
     let many: Vec<_> = (0..1024).map(|_| served.connect()).collect();
     wait(|| {
         let mut extra = served.connect();
-        let asked = write!(extra, "GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.address);
+        let asked = write!(
+            extra,
+            "GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            served.address
+        );
         (asked.is_err() || Answer::read(extra).status == 0).then_some(())
     });
     drop(many);

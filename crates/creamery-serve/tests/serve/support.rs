@@ -39,7 +39,10 @@ impl Runs {
 
     /// A finished search.
     pub fn finished(&self, id: &str, method: &str, top1: f64) {
-        self.write(&format!("{id}/run.toml"), format!("method = \"{method}\"\nseed = 3\nspace = \"tiny-32\"\n"));
+        self.write(
+            &format!("{id}/run.toml"),
+            format!("method = \"{method}\"\nseed = 3\nspace = \"tiny-32\"\n"),
+        );
         self.write(&format!("{id}/metrics.jsonl"), started() + &steps(0..20));
         let result = format!(
             r#"{{"kind":"search","method":"{method}","selector":"board","space":"tiny-32","dataset":"fashion-mini","seed":3,
@@ -123,7 +126,9 @@ impl Served {
 
     pub fn get_with(&self, path: &str, headers: &str) -> Answer {
         let host = self.address;
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"))
+        self.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
+        ))
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -181,10 +186,17 @@ impl Answer {
         let (status, headers) = head(&mut reader);
         let mut body = Vec::new();
         let _ = reader.read_to_end(&mut body);
-        if headers.to_lowercase().contains("transfer-encoding: chunked") {
+        if headers
+            .to_lowercase()
+            .contains("transfer-encoding: chunked")
+        {
             body = whole(&body);
         }
-        Self { status, headers, body }
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     pub fn text(&self) -> String {
@@ -201,7 +213,10 @@ fn head(reader: &mut impl BufRead) -> (u16, String) {
         }
         headers.push_str(&line);
     }
-    let status = headers.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = headers
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     (status.unwrap_or(0), headers)
 }
 
@@ -223,7 +238,10 @@ impl Events {
     pub fn next(&mut self) -> Value {
         loop {
             let mut line = String::new();
-            assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream has ended");
+            assert!(
+                self.0.read_line(&mut line).unwrap() > 0,
+                "the stream has ended"
+            );
             if let Some(data) = line.strip_prefix("data: ") {
                 return serde_json::from_str(data).unwrap();
             }

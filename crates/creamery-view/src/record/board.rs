@@ -193,10 +193,10 @@ impl BoardHistory {
         for tenure in &mut tenures {
             tenure.teacher = tenure.teacher.and_then(|index| places[index]);
         }
-        let moved = |indices: &[usize]| indices.iter().filter_map(|&i| places[i]).collect();
-        self.current = moved(&self.current);
         // Nobody who departed just now is asked for again.
-        self.before = self.before.as_deref().map(moved);
+        for indices in std::iter::once(&mut self.current).chain(&mut self.before) {
+            *indices = indices.iter().filter_map(|&i| places[i]).collect();
+        }
         (self.tenures, self.keys) = (tenures, keys);
     }
 }

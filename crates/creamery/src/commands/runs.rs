@@ -119,7 +119,9 @@ fn list(args: &Args, index: &Index, filter: &Filter) -> Answer {
         ..usual
     };
     let runs = filter.apply(index.runs(), order);
-    let header = ["run", "task", "method", "data", "state", "top-1", "MACs", "params", "time"];
+    let header = [
+        "run", "task", "method", "data", "state", "top-1", "MACs", "params", "time",
+    ];
     let rows = runs.iter().map(|run| row(run)).collect();
     let of = index.runs().count();
     let mut text = String::new();
@@ -139,7 +141,9 @@ fn row(run: &Summary) -> Vec<String> {
     let none = || "-".to_owned();
     let text = |value: &Option<String>| value.clone().unwrap_or_else(none);
     let count = |value: Option<u64>| value.map_or_else(none, rounded_count);
-    let time = run.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = run
+        .seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let state = match run.share_done {
         Some(share) if share < 1.0 => format!("{} {:.0}%", run.state, 100.0 * share),
         _ => run.state.clone(),
@@ -166,7 +170,11 @@ fn pruned(args: &Args, what: What, index: &Index, filter: &Filter) -> Result<Ans
     let plan = prune(index, kind, filter, Duration::from_secs(days * 86_400));
     let mut failed = Vec::new();
     if args.yes {
-        failed = plan.removals.iter().filter_map(|removal| removal.apply().err()).collect();
+        failed = plan
+            .removals
+            .iter()
+            .filter_map(|removal| removal.apply().err())
+            .collect();
     }
     let text = told(&plan, what, args.yes);
     let removals: Vec<Value> = (plan.removals.iter())
@@ -190,7 +198,10 @@ fn pruned(args: &Args, what: What, index: &Index, filter: &Filter) -> Result<Ans
 }
 
 fn told(plan: &Plan, what: What, removed: bool) -> String {
-    let rows = plan.removals.iter().map(|removal| vec![removal.id.clone(), megabytes(removal.bytes)]);
+    let rows = plan
+        .removals
+        .iter()
+        .map(|removal| vec![removal.id.clone(), megabytes(removal.bytes)]);
     let mut text = String::new();
     if !plan.removals.is_empty() {
         let head = match what {
@@ -212,7 +223,10 @@ fn told(plan: &Plan, what: What, removed: bool) -> String {
     let _ = match (count, removed) {
         (0, _) => writeln!(text, "nothing to remove"),
         (_, true) => writeln!(text, "removed {things}, {bytes}"),
-        (_, false) => writeln!(text, "{things}, {bytes}; nothing was removed: --yes does it"),
+        (_, false) => writeln!(
+            text,
+            "{things}, {bytes}; nothing was removed: --yes does it"
+        ),
     };
     text
 }

@@ -1,6 +1,7 @@
 //! `creamery serve`: the dashboard of a folder of runs.
 
 use std::fs;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -64,12 +65,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         None => place.clone(),
     };
     // The answer comes only when the server ends, and who waits for it to begin reads this; so it is no note.
-    eprintln!("{} is shown at {link}  (Ctrl-C ends it)", args.runs.display());
+    let runs = args.runs.display();
+    let _ = writeln!(io::stderr(), "{runs} is shown at {link}  (Ctrl-C ends it)");
     if !args.host.is_loopback() {
         global.note("note: what is sent is not encrypted; where others listen, go through ssh or a proxy with TLS");
     }
     dashboard.run(stop)?;
-    let json = json!({ "kind": "serve", "address": place, "runs": args.runs.display().to_string() });
+    let json =
+        json!({ "kind": "serve", "address": place, "runs": args.runs.display().to_string() });
     Ok(Answer::done(String::new(), json))
 }
 
@@ -87,6 +90,8 @@ fn token(args: &Args) -> Result<Option<Token>, CommandError> {
     match std::env::var(VARIABLE) {
         Ok(text) if !text.is_empty() => from(&text, VARIABLE).map(Some),
         _ if args.host.is_loopback() => Ok(None),
-        _ => Token::random().map(Some).map_err(|source| ServeError::Start(source).into()),
+        _ => Token::random()
+            .map(Some)
+            .map_err(|source| ServeError::Start(source).into()),
     }
 }

@@ -6,6 +6,8 @@ mod bad_data;
 mod bad_runs;
 mod bad_settings;
 mod bench;
+mod browser;
+mod dashboard;
 mod data;
 mod export;
 mod latency;
