@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use creamery_data::{DataSet, Loader, Normalisation, OpenOptions};
+use creamery_data::{DataSet, Interpolation, Loader, Normalisation, OpenOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -19,9 +19,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("give a data set, such as folder:DIR")?;
     let (mut resolution, mut threads, mut batch, mut images, mut rounds) = (224, 1, 64, 1024, 3);
     let (mut crop_scale, mut policy, mut evaluation) = (Some(0.08), None, false);
+    let mut interpolation = Interpolation::Bilinear;
     while let Some(flag) = arguments.next() {
         if flag == "--eval" {
             evaluation = true;
+            continue;
+        }
+        if flag == "--bicubic" {
+            interpolation = Interpolation::Bicubic;
             continue;
         }
         let value = arguments
@@ -49,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Normalisation::of(&data.train)?
     };
     let mut pipeline = data.pipeline(resolution, normalisation);
+    pipeline.interpolation = interpolation;
     pipeline.augment.crop_scale = crop_scale;
     pipeline.augment.auto = policy;
     let batch = usize::min(batch, data.train.len());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cifar::{self, Records, Variant};
 use crate::error::DataError;
 use crate::normalisation::Normalisation;
+use crate::picture::Interpolation;
 use crate::pipeline::{Augment, Pipeline};
 use crate::spec::{FASHION_MNIST_DIR, Spec};
 use crate::split::{Split, check_labels};
@@ -190,6 +191,7 @@ impl DataSet {
         Pipeline {
             resolution,
             shorter_side,
+            interpolation: Interpolation::default(),
             channels: self.channels,
             augment: Augment {
                 crop_padding,

@@ -75,6 +75,10 @@ pub enum ImageError {
     #[error("a damaged JPEG image ({0})")]
     Jpeg(String),
 
+    /// The resizer gave up.
+    #[error("an image that cannot be resized ({0})")]
+    Resize(String),
+
     /// The PNG decoder gave up.
     #[error("a damaged PNG image ({0})")]
     Png(String),
@@ -133,7 +137,8 @@ pub(crate) fn decode(file: &[u8]) -> Result<Image, ImageError> {
     }
 }
 
-fn check_size(width: usize, height: usize) -> Result<(), ImageError> {
+/// Refuses what no photograph is, before memory is taken for it.
+pub(crate) fn check_size(width: usize, height: usize) -> Result<(), ImageError> {
     if width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS {
         Err(ImageError::TooLarge { width, height })
     } else {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::ahead::Ahead;
 use crate::error::DataError;
 use crate::order;
+use crate::picture::Picture;
 use crate::pipeline::{Pipeline, Transform};
 use crate::split::Split;
 
@@ -310,8 +311,10 @@ impl Plan {
             // An image that is drawn again is changed in another way.
             let key = first_key.wrapping_add(if repeats { place } else { image } as u64);
             let mut rng = creamery_rng::stream(seed, "augment", key);
-            let picture = self.split.image(image)?;
-            self.transform.train(&picture, &mut rng, out)?;
+            let stored = self.split.stored(image)?;
+            let picture = Picture::of(&stored);
+            let done = picture.and_then(|picture| self.transform.train(&picture, &mut rng, out));
+            done.map_err(|fault| self.split.fault(image, fault))?;
             Ok(self.split.label(image))
         })
     }
@@ -331,7 +334,10 @@ impl Plan {
 
     fn evaluation_parcel(&self, range: Range<usize>) -> Result<Parcel, DataError> {
         self.parcel(range, |image, out| {
-            self.transform.evaluate(&self.split.image(image)?, out)?;
+            let stored = self.split.stored(image)?;
+            let picture = Picture::of(&stored);
+            let done = picture.and_then(|picture| self.transform.evaluate(&picture, out));
+            done.map_err(|fault| self.split.fault(image, fault))?;
             Ok(self.split.label(image))
         })
     }

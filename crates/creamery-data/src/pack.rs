@@ -213,7 +213,7 @@ fn make(split: &Split, index: usize, options: &PackOptions) -> Result<Ready, Dat
         .filter(|side| image.width.min(image.height) > *side)
     {
         let (width, height) = resized_size(image.width, image.height, side);
-        image = resize_whole(&image, (width, height))?;
+        image = resize_whole(&image, (width, height)).map_err(bad)?;
         same = false;
     }
     let (width, height) = (image.width as u16, image.height as u16);

@@ -5,11 +5,12 @@ use std::path::Path;
 use rand::{Rng, RngExt};
 
 use crate::augment::{AutoAugment, erase, jitter};
-use crate::decode;
+use crate::decode::{self, ImageError};
 use crate::error::DataError;
 use crate::folder::file_size;
 use crate::image::Image;
 use crate::normalisation::Normalisation;
+use crate::picture::{Interpolation, Picture};
 use crate::store::ImagePlace;
 use crate::window::{Window, cut, cut_rectangle, random_rectangle, resized_size};
 
@@ -79,7 +80,7 @@ impl Augment {
 
 /// How every image of a run becomes a square of normalised samples.
 ///
-/// 1. Resized, bilinear and antialiased, so that its shorter side has `shorter_side` pixels.
+/// 1. Resized, antialiased, so that its shorter side has `shorter_side` pixels.
 /// 2. In training: framed with `crop_padding` black pixels (0 before normalisation), a random square of
 ///    `resolution` pixels cut out, mirrored with probability one half, changed by policy and jitter. In evaluation: the
 ///    middle square.
@@ -92,6 +93,8 @@ pub struct Pipeline {
     pub resolution: usize,
     /// Shorter side of the image that the square is cut from: `resolution` or more.
     pub shorter_side: usize,
+    /// How images are resized.
+    pub interpolation: Interpolation,
     /// Samples per pixel: those of the images, 1 or 3.
     pub channels: usize,
     /// The random changes in training.
@@ -113,16 +116,18 @@ impl Pipeline {
     /// [`DataError::Image`] if the file cannot be read or decoded; those of impossible settings.
     pub fn file(&self, path: &Path) -> Result<Vec<f32>, DataError> {
         let transform = self.ready()?;
+        let mut samples = Vec::with_capacity(self.samples());
         let image = file_size(path).and_then(|_| decode::read(path));
-        let mut image = image.map_err(|fault| DataError::Image {
+        let done = image.and_then(|mut image| {
+            if self.channels == 1 {
+                image = image.to_grey();
+            }
+            transform.evaluate(&Picture::from(&image), &mut samples)
+        });
+        done.map_err(|fault| DataError::Image {
             place: ImagePlace::file(path),
             fault,
         })?;
-        if self.channels == 1 {
-            image = image.to_grey();
-        }
-        let mut samples = Vec::with_capacity(self.samples());
-        transform.evaluate(&image, &mut samples)?;
         Ok(samples)
     }
 
@@ -134,6 +139,7 @@ impl Pipeline {
         let &Self {
             resolution,
             shorter_side,
+            interpolation: _,
             channels,
             ref augment,
             ref normalisation,
@@ -184,25 +190,27 @@ impl Transform {
         &self.pipeline
     }
 
-    /// Changes `image` at random and appends it to `out`.
+    /// Changes a picture at random and appends it to `out`.
     pub(crate) fn train(
         &self,
-        image: &Image,
+        picture: &Picture,
         rng: &mut impl Rng,
         out: &mut Vec<f32>,
-    ) -> Result<(), DataError> {
+    ) -> Result<(), ImageError> {
         let Pipeline {
             resolution,
             shorter_side,
+            interpolation,
             ref augment,
             ..
         } = self.pipeline;
+        let (width, height) = picture.size();
         let mut pixels = if let Some(scale) = augment.crop_scale {
-            let rectangle = random_rectangle(image.width, image.height, scale, rng);
+            let rectangle = random_rectangle(width, height, scale, rng);
             let flip = augment.flip && rng.random();
-            cut_rectangle(image, rectangle, resolution, flip)?
+            cut_rectangle(picture, rectangle, resolution, interpolation, flip)?
         } else {
-            let size = resized_size(image.width, image.height, shorter_side);
+            let size = resized_size(width, height, shorter_side);
             let padding = augment.crop_padding;
             let mut start = |side: usize| {
                 let last = side + 2 * padding - resolution;
@@ -215,13 +223,13 @@ impl Transform {
                 y,
                 side: resolution,
             };
-            cut(image, size, window, flip)?
+            cut(picture, size, window, interpolation, flip)?
         };
         if augment.auto.is_some() || augment.jitter > 0.0 {
             let mut image = Image {
                 width: resolution,
                 height: resolution,
-                channels: image.channels,
+                channels: picture.channels(),
                 pixels,
             };
             if let Some(policy) = &augment.auto {
@@ -240,34 +248,41 @@ impl Transform {
         Ok(())
     }
 
-    /// Appends the middle of `image` to `out`.
-    pub(crate) fn evaluate(&self, image: &Image, out: &mut Vec<f32>) -> Result<(), DataError> {
+    /// Appends the middle of a picture to `out`.
+    pub(crate) fn evaluate(&self, picture: &Picture, out: &mut Vec<f32>) -> Result<(), ImageError> {
         let Pipeline {
             resolution,
             shorter_side,
+            interpolation,
             ..
         } = self.pipeline;
-        let size = resized_size(image.width, image.height, shorter_side);
+        let (width, height) = picture.size();
+        let size = resized_size(width, height, shorter_side);
         let middle = |side: usize| ((side - resolution) / 2) as i64;
         let window = Window {
             x: middle(size.0),
             y: middle(size.1),
             side: resolution,
         };
-        self.append(&cut(image, size, window, false)?, out);
+        self.append(&cut(picture, size, window, interpolation, false)?, out);
         Ok(())
     }
 
     /// Appends normalised samples.
     fn append(&self, samples: &[u8], out: &mut Vec<f32>) {
-        out.reserve(samples.len());
-        for pixel in samples.chunks_exact(self.tables.len()) {
-            out.extend(
-                pixel
-                    .iter()
-                    .zip(&self.tables)
-                    .map(|(&sample, table)| table[usize::from(sample)]),
-            );
+        match &self.tables[..] {
+            [table] => out.extend(samples.iter().map(|&sample| table[usize::from(sample)])),
+            [red, green, blue] => {
+                let pixels = samples.as_chunks::<3>().0;
+                out.extend(pixels.iter().flat_map(|&[r, g, b]| {
+                    [
+                        red[usize::from(r)],
+                        green[usize::from(g)],
+                        blue[usize::from(b)],
+                    ]
+                }));
+            }
+            _ => unreachable!("images have 1 or 3 channels"),
         }
     }
 }

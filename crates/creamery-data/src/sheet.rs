@@ -3,6 +3,7 @@
 use crate::error::DataError;
 use crate::image::Image;
 use crate::parallel::map_in_order;
+use crate::picture::{Interpolation, Picture};
 use crate::split::Split;
 use crate::window::{Window, cut, resized_size};
 
@@ -73,7 +74,7 @@ pub fn contact_sheet(split: &Split, sheet: &Sheet) -> Result<(Image, Vec<usize>)
     );
     let mut pixels = vec![GAP; width * height * 3];
     for ((row, column, _), square) in cells.into_iter().zip(squares) {
-        for (y, line) in square?.chunks_exact(side * 3).enumerate() {
+        for (y, line) in square.chunks_exact(side * 3).enumerate() {
             let (x, y) = (column * step + GAP_PIXELS, row * step + GAP_PIXELS + y);
             pixels[(y * width + x) * 3..][..side * 3].copy_from_slice(line);
         }
@@ -88,22 +89,26 @@ pub fn contact_sheet(split: &Split, sheet: &Sheet) -> Result<(Image, Vec<usize>)
 }
 
 /// The middle of an image in colour.
-fn square(split: &Split, index: usize, side: usize) -> Result<Vec<u8>, DataError> {
-    let Ok(image) = split.image(index) else {
-        return Ok(BAD.repeat(side * side));
-    };
-    let size = resized_size(image.width, image.height, side);
-    let middle = |length: usize| ((length - side) / 2) as i64;
-    let window = Window {
-        x: middle(size.0),
-        y: middle(size.1),
-        side,
-    };
-    let pixels = cut(&image, size, window, false)?;
-    Ok(match image.channels {
-        1 => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
-        _ => pixels,
-    })
+fn square(split: &Split, index: usize, side: usize) -> Vec<u8> {
+    let stored = split.stored(index);
+    let taken = stored.ok().and_then(|stored| {
+        let picture = Picture::of(&stored).ok()?;
+        let (width, height) = picture.size();
+        let size = resized_size(width, height, side);
+        let middle = |length: usize| ((length - side) / 2) as i64;
+        let window = Window {
+            x: middle(size.0),
+            y: middle(size.1),
+            side,
+        };
+        let pixels = cut(&picture, size, window, Interpolation::Bilinear, false);
+        Some((picture.channels(), pixels.ok()?))
+    });
+    match taken {
+        Some((1, grey)) => grey.iter().flat_map(|&grey| [grey; 3]).collect(),
+        Some((_, pixels)) => pixels,
+        None => BAD.repeat(side * side),
+    }
 }
 
 #[cfg(test)]

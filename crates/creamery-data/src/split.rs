@@ -180,19 +180,23 @@ impl Split {
         let image = self.source.store.read(member);
         image
             .and_then(|stored| stored.decode())
-            .map_err(|fault| self.fault(member, fault))
+            .map_err(|fault| self.fault(index, fault))
     }
 
     /// Image `index` as it is stored.
     pub(crate) fn stored(&self, index: usize) -> Result<Stored<'_>, DataError> {
         let member = self.member(index)?;
         let stored = self.source.store.read(member);
-        stored.map_err(|fault| self.fault(member, fault))
+        stored.map_err(|fault| self.fault(index, fault))
     }
 
-    fn fault(&self, member: usize, fault: ImageError) -> DataError {
+    /// What is wrong with image `index`, and where it lies.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub(crate) fn fault(&self, index: usize, fault: ImageError) -> DataError {
         DataError::Image {
-            place: self.source.store.place(member),
+            place: self.source.store.place(self.members[index] as usize),
             fault,
         }
     }

@@ -1,15 +1,13 @@
-//! Cutting a square window out of a resized image, in 8 bits.
+//! Cutting a square window out of a resized picture, in 8 bits.
 //!
 //! The resized image never exists as a whole: only the part under the window is computed, so that a
 //! picture of 1x16384 pixels costs no more than any other.
 
-use fast_image_resize::images::{Image as ResizedImage, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use rand::{Rng, RngExt};
 
-use crate::error::DataError;
+use crate::decode::ImageError;
 use crate::image::Image;
+use crate::picture::{Interpolation, Picture, mirror};
 
 /// A square of `side` pixels whose upper left corner lies at `(x, y)` of the resized image, perhaps
 /// outside it.
@@ -28,22 +26,17 @@ pub(crate) fn resized_size(width: usize, height: usize, shorter_side: usize) -> 
     (scale(width), scale(height))
 }
 
-/// The part of `image`, resized to `size` (width and height), that lies under `window`; zeros where
+/// The part of `picture`, resized to `size` (width and height), that lies under `window`; zeros where
 /// the window reaches beyond it. Mirrored left to right if `flip`.
-///
-/// Resizing is bilinear and antialiased: the filter widens as the image shrinks.
 pub(crate) fn cut(
-    image: &Image,
+    picture: &Picture,
     size: (usize, usize),
     window: Window,
+    filter: Interpolation,
     flip: bool,
-) -> Result<Vec<u8>, DataError> {
-    let Image {
-        width,
-        height,
-        channels,
-        ..
-    } = *image;
+) -> Result<Vec<u8>, ImageError> {
+    let (width, height) = picture.size();
+    let channels = picture.channels();
     let side = window.side;
     let mut out = vec![0; side * side * channels];
     let columns = Overlap::of(window.x, side, size.0);
@@ -51,15 +44,21 @@ pub(crate) fn cut(
     if columns.length > 0 && rows.length > 0 {
         let row = columns.length * channels;
         let to = |y: usize| ((rows.to + y) * side + columns.to) * channels;
-        if size == (width, height) {
-            for y in 0..rows.length {
-                let from = ((rows.from + y) * width + columns.from) * channels;
-                out[to(y)..][..row].copy_from_slice(&image.pixels[from..][..row]);
+        match picture.pixels() {
+            Some(pixels) if size == (width, height) => {
+                for y in 0..rows.length {
+                    let from = ((rows.from + y) * width + columns.from) * channels;
+                    out[to(y)..][..row].copy_from_slice(&pixels[from..][..row]);
+                }
             }
-        } else {
-            let patch = resize_part(image, size, &columns, &rows)?;
-            for (y, from) in patch.chunks_exact(row).enumerate() {
-                out[to(y)..][..row].copy_from_slice(from);
+            _ => {
+                let (left, width) = columns.in_original(width, size.0);
+                let (top, height) = rows.in_original(height, size.1);
+                let size = [columns.length, rows.length];
+                let patch = picture.take([left, top, width, height], size, filter, false)?;
+                for (y, from) in patch.chunks_exact(row).enumerate() {
+                    out[to(y)..][..row].copy_from_slice(from);
+                }
             }
         }
     }
@@ -94,31 +93,21 @@ pub(crate) fn random_rectangle(
     [(width - w) / 2, (height - h) / 2, w, h]
 }
 
-/// A rectangle of an image (left, top, width, height), resized to a square of `side` pixels, bilinear and antialiased.
-/// Mirrored left to right if `flip`.
+/// A rectangle of a picture (left, top, width, height), resized to a square of `side` pixels. Mirrored left to right if
+/// `flip`.
 pub(crate) fn cut_rectangle(
-    image: &Image,
-    [left, top, width, height]: [usize; 4],
+    picture: &Picture,
+    rectangle: [usize; 4],
     side: usize,
+    filter: Interpolation,
     flip: bool,
-) -> Result<Vec<u8>, DataError> {
-    let rectangle = [left, top, width, height].map(|value| value as f64);
-    let mut out = resize(image, rectangle, [side, side])?;
-    if flip {
-        mirror(&mut out, side, image.channels);
-    }
-    Ok(out)
-}
-
-/// Mirrors rows of `width` pixels.
-fn mirror(pixels: &mut [u8], width: usize, channels: usize) {
-    for row in pixels.chunks_exact_mut(width * channels) {
-        for x in 0..width / 2 {
-            for c in 0..channels {
-                row.swap(x * channels + c, (width - 1 - x) * channels + c);
-            }
-        }
-    }
+) -> Result<Vec<u8>, ImageError> {
+    picture.take(
+        rectangle.map(|value| value as f64),
+        [side, side],
+        filter,
+        flip,
+    )
 }
 
 /// Where a window and an image overlap, in one dimension.
@@ -152,62 +141,16 @@ impl Overlap {
     }
 }
 
-fn resize_part(
-    image: &Image,
-    size: (usize, usize),
-    columns: &Overlap,
-    rows: &Overlap,
-) -> Result<Vec<u8>, DataError> {
-    let (left, width) = columns.in_original(image.width, size.0);
-    let (top, height) = rows.in_original(image.height, size.1);
-    resize(
-        image,
-        [left, top, width, height],
-        [columns.length, rows.length],
-    )
-}
-
 /// All of an image, resized to `size` (width and height), bilinear and antialiased.
-pub(crate) fn resize_whole(image: &Image, size: (usize, usize)) -> Result<Image, DataError> {
+pub(crate) fn resize_whole(image: &Image, size: (usize, usize)) -> Result<Image, ImageError> {
     let whole = [0.0, 0.0, image.width as f64, image.height as f64];
-    let pixels = resize(image, whole, [size.0, size.1])?;
+    let filter = Interpolation::Bilinear;
     Ok(Image {
         width: size.0,
         height: size.1,
         channels: image.channels,
-        pixels,
+        pixels: Picture::from(image).take(whole, [size.0, size.1], filter, false)?,
     })
-}
-
-/// The part of an image (left, top, width, height) resized to `[width, height]`.
-fn resize(image: &Image, part: [f64; 4], size: [usize; 2]) -> Result<Vec<u8>, DataError> {
-    let pixel = if image.channels == 1 {
-        PixelType::U8
-    } else {
-        PixelType::U8x3
-    };
-    let failed = |error: &dyn std::fmt::Display| {
-        DataError::Pipeline(format!(
-            "cannot resize an image of {}x{} pixels to {}x{}: {error}",
-            image.width, image.height, size[0], size[1]
-        ))
-    };
-    let source = ImageRef::new(
-        image.width as u32,
-        image.height as u32,
-        &image.pixels,
-        pixel,
-    )
-    .map_err(|error| failed(&error))?;
-    let mut patch = ResizedImage::new(size[0] as u32, size[1] as u32, pixel);
-    let [left, top, width, height] = part;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(left, top, width, height);
-    Resizer::new()
-        .resize(&source, &mut patch, &options)
-        .map_err(|error| failed(&error))?;
-    Ok(patch.into_vec())
 }
 
 #[cfg(test)]
@@ -215,6 +158,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// As [`super::cut`], bilinear, of pixels in memory.
+    fn cut(
+        image: &Image,
+        size: (usize, usize),
+        window: Window,
+        flip: bool,
+    ) -> Result<Vec<u8>, ImageError> {
+        super::cut(
+            &Picture::from(image),
+            size,
+            window,
+            Interpolation::Bilinear,
+            flip,
+        )
+    }
 
     fn picture(width: usize, height: usize, channels: usize, seed: usize) -> Image {
         let pixels = (0..width * height * channels)
@@ -258,12 +217,21 @@ mod tests {
     #[test]
     fn a_rectangle_of_the_same_size_is_copied() {
         let image = picture(9, 7, 3, 1);
-        let cut = cut_rectangle(&image, [2, 1, 5, 5], 5, false).unwrap();
+        let cut = |flip| {
+            cut_rectangle(
+                &Picture::from(&image),
+                [2, 1, 5, 5],
+                5,
+                Interpolation::Bilinear,
+                flip,
+            )
+            .unwrap()
+        };
         let expected: Vec<u8> = (1..6)
             .flat_map(|y| image.pixels[(y * 9 + 2) * 3..(y * 9 + 7) * 3].to_vec())
             .collect();
-        assert_eq!(cut, expected);
-        let mut flipped = cut_rectangle(&image, [2, 1, 5, 5], 5, true).unwrap();
+        assert_eq!(cut(false), expected);
+        let mut flipped = cut(true);
         mirror(&mut flipped, 5, 3);
         assert_eq!(flipped, expected);
     }

@@ -25,6 +25,7 @@ fn pipeline(resolution: usize, augment: Augment) -> Pipeline {
     Pipeline {
         resolution,
         shorter_side: resolution,
+        interpolation: Default::default(),
         channels: 3,
         augment,
         normalisation: Normalisation {

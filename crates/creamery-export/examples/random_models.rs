@@ -91,6 +91,7 @@ fn write(
         classes: (0..classes).map(|class| format!("class {class}")).collect(),
         channels,
         shorter_side: side,
+        interpolation: Default::default(),
         mean: vec![0.5; channels],
         std: vec![0.25; channels],
     };

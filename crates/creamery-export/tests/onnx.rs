@@ -22,6 +22,7 @@ fn model(architecture: Architecture) -> Model {
             .to_vec(),
         channels: 1,
         shorter_side: 32,
+        interpolation: Default::default(),
         mean: vec![0.286_040_6],
         std: vec![0.353_024_4],
     };

@@ -68,6 +68,7 @@ fn model(space: &Space, architecture: &Architecture, seed: u64) -> Model {
             classes: (0..classes).map(|class| format!("class {class}")).collect(),
             channels,
             shorter_side: architecture.resolution,
+            interpolation: Default::default(),
             mean: vec![0.5; channels],
             std: vec![0.25; channels],
         },

@@ -55,6 +55,10 @@ impl RunData {
         };
         let train = train.sampled(settings.sampling());
         let mut pipeline = set.pipeline(resolution, Normalisation::of(&train)?);
+        pipeline.interpolation = settings.interpolation;
+        if let Some(fraction) = settings.crop_fraction {
+            pipeline.shorter_side = (resolution as f64 / fraction).round() as usize;
+        }
         if let Some(padding) = settings.crop_padding {
             pipeline.augment.crop_padding = padding;
         }

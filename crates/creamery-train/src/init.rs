@@ -114,6 +114,7 @@ mod tests {
             classes: (0..classes).map(|class| class.to_string()).collect(),
             channels,
             shorter_side: 28,
+            interpolation: Default::default(),
             mean: vec![0.5; channels],
             std: vec![0.5; channels],
         };

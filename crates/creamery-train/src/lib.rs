@@ -60,7 +60,7 @@ pub use confusion::{ClassAccuracy, Confusion};
 pub use data::RunData;
 pub use dropout::dropout_mask;
 pub use error::TrainError;
-pub use eval::{Tally, evaluate, evaluate_each, images};
+pub use eval::{Tally, Views, evaluate, evaluate_each, images};
 pub use init::{Init, start_from};
 pub use memory::peak_memory;
 pub use model::{Model, ModelInput};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use creamery_data::{Augment, DataSet, Normalisation, Pipeline};
+use creamery_data::{Augment, DataSet, Interpolation, Normalisation, Pipeline};
 use creamery_nn::{Device, NnError, Subnet};
 use creamery_space::{Architecture, Space};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub struct ModelInput {
     pub channels: usize,
     /// Shorter side that images are resized to before the middle square is cut out, in pixels.
     pub shorter_side: usize,
+    /// How they are resized; bilinear in files that do not say.
+    #[serde(default)]
+    pub interpolation: Interpolation,
     /// Mean of each channel, pixels in 0..1.
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, pixels in 0..1.
@@ -49,6 +52,7 @@ impl ModelInput {
             classes: data.set.classes.clone(),
             channels: data.set.channels,
             shorter_side: data.pipeline.shorter_side,
+            interpolation: data.pipeline.interpolation,
             mean: data.pipeline.normalisation.mean.clone(),
             std: data.pipeline.normalisation.std.clone(),
         }
@@ -59,6 +63,7 @@ impl ModelInput {
         Pipeline {
             resolution,
             shorter_side: self.shorter_side,
+            interpolation: self.interpolation,
             channels: self.channels,
             augment: Augment::default(),
             normalisation: Normalisation {
@@ -198,6 +203,7 @@ mod tests {
             classes: vec!["a".into(), "b".into()],
             channels: 1,
             shorter_side: 28,
+            interpolation: Interpolation::default(),
             mean: vec![0.5],
             std: vec![0.5],
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use creamery_data::{AugmentError, AutoAugment, OpenOptions, Sampling, Shuffle};
+use creamery_data::{AugmentError, AutoAugment, Interpolation, OpenOptions, Sampling, Shuffle};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::{OptimizerKind, OptimizerSettings};
@@ -21,6 +21,11 @@ pub struct DataSettings {
     pub crop_padding: Option<usize>,
     /// Crops of at least this share of an image, resized, instead of padded ones: 0.08 for photographs.
     pub crop_scale: Option<f64>,
+    /// In evaluation: the middle square's share of the shorter side, in (0, 1]; the data set's own if not given, 0.875 for
+    /// photographs.
+    pub crop_fraction: Option<f64>,
+    /// How images are resized: `bilinear` or `bicubic`.
+    pub interpolation: Interpolation,
     /// Random horizontal flips; the data set's own if not given.
     pub flip: Option<bool>,
     /// A policy such as `rand-m9-mstd0.5-inc1`; see [`AutoAugment`].
@@ -54,6 +59,8 @@ impl Default for DataSettings {
             validation: 0.1,
             crop_padding: None,
             crop_scale: None,
+            crop_fraction: None,
+            interpolation: Interpolation::default(),
             flip: None,
             augment: None,
             color_jitter: 0.0,
@@ -125,11 +132,18 @@ impl DataSettings {
         self.policy()?;
         let share = |v: f64| (0.0..=1.0).contains(&v);
         let scale = self.crop_scale.unwrap_or(1.0);
+        let fraction = self.crop_fraction.unwrap_or(1.0);
         for (key, value, holds, range) in [
             (
                 "crop_scale",
                 scale,
                 share(scale) && scale > 0.0,
+                "above 0 and up to 1",
+            ),
+            (
+                "crop_fraction",
+                fraction,
+                share(fraction) && fraction > 0.0,
                 "above 0 and up to 1",
             ),
             (

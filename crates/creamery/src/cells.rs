@@ -12,13 +12,14 @@ use creamery_space::Space;
 use creamery_train::event::Accuracy;
 use creamery_train::{
     Candidate, DataSettings, Init, Model, RetrainConfig, RetrainResult, RunData, RunFolder,
+    evaluate,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::arch::{self, read};
 use crate::cli::Global;
-use crate::commands::{eval, retrain, search};
+use crate::commands::{retrain, search};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::recorded::{Recorded, Task};
@@ -236,13 +237,9 @@ impl<'a> Cells<'a> {
         let test = &self.sets.open(&config.data)?.set.test;
         let device = creamery_nn::device(&config.device)?;
         let (batch, workers) = (config.train.batch, config.data.workers);
-        Ok(eval::measure(
-            &model,
-            test,
-            batch,
-            workers,
-            &device,
-            |_, _| (),
+        let pipeline = model.input.pipeline(model.net.architecture.resolution);
+        Ok(evaluate(
+            &model.net, test, &pipeline, batch, workers, &device,
         )?)
     }
 

@@ -1,13 +1,18 @@
 //! Operations on colours, to the value what Pillow's `ImageOps` and `ImageEnhance` compute.
 
 use crate::image::Image;
+use crate::wide::{Work, wide};
 
 /// Replaces every sample by its entry in its channel's table.
 fn map(image: &mut Image, table: impl Fn(usize) -> [u8; 256]) {
-    let channels = image.channels;
-    let tables: Vec<[u8; 256]> = (0..channels).map(table).collect();
-    for pixel in image.pixels.chunks_exact_mut(channels) {
-        for (sample, table) in pixel.iter_mut().zip(&tables) {
+    if image.channels == 3 {
+        let tables = [table(0), table(1), table(2)];
+        for pixel in image.pixels.as_chunks_mut::<3>().0 {
+            *pixel = std::array::from_fn(|channel| tables[channel][usize::from(pixel[channel])]);
+        }
+    } else {
+        let table = table(0);
+        for sample in &mut image.pixels {
             *sample = table[usize::from(*sample)];
         }
     }
@@ -102,8 +107,28 @@ pub(super) fn posterize(image: &mut Image, bits: f64) {
 }
 
 /// `from + factor (to - from)`, fractions cut off, as Pillow blends.
+#[inline(always)]
 fn blend(from: u8, to: u8, factor: f32) -> u8 {
-    (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
+    let value = f32::from(from) + factor * (f32::from(to) - f32::from(from));
+    value.clamp(0.0, 255.0) as i32 as u8
+}
+
+/// Blends each sample of an image with one of as many others.
+struct Blend<'a> {
+    from: &'a [u8],
+    image: &'a mut [u8],
+    factor: f32,
+}
+
+impl Work for Blend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (sample, &from) in self.image.iter_mut().zip(self.from) {
+            *sample = blend(from, *sample, self.factor);
+        }
+    }
 }
 
 /// Black at 0, the image at 1.
@@ -121,35 +146,69 @@ pub(super) fn contrast(image: &mut Image, factor: f64) {
 
 /// Grey at 0, the image at 1: saturation.
 pub(super) fn color(image: &mut Image, factor: f64) {
-    let grey = image.to_grey();
-    let pixels = image.pixels.chunks_exact_mut(image.channels);
-    for (pixel, grey) in pixels.zip(grey.pixels) {
-        for sample in pixel {
-            *sample = blend(grey, *sample, factor as f32);
-        }
+    let mut grey = image.to_grey().pixels;
+    if image.channels == 3 {
+        grey = grey.iter().flat_map(|&grey| [grey; 3]).collect();
     }
+    wide(Blend {
+        from: &grey,
+        image: &mut image.pixels,
+        factor: factor as f32,
+    });
 }
 
 /// Smoothed at 0, the image at 1. The smoothing is (1 1 1, 1 5 1, 1 1 1) / 13; pixels at the edge keep their values.
 pub(super) fn sharpness(image: &mut Image, factor: f64) {
-    let Image {
-        width,
-        height,
-        channels,
-        ..
-    } = *image;
-    let original = image.pixels.clone();
-    let row = width * channels;
-    for y in 1..height.saturating_sub(1) {
-        for x in channels..row.saturating_sub(channels) {
-            let at = y * row + x;
-            let around = [at - row, at, at + row].map(|at| {
-                let three = [at - channels, at, at + channels];
-                three.map(|at| u32::from(original[at])).iter().sum::<u32>()
+    wide(Sharpness {
+        original: &image.pixels.clone(),
+        factor: factor as f32,
+        image,
+    });
+}
+
+struct Sharpness<'a> {
+    image: &'a mut Image,
+    original: &'a [u8],
+    factor: f32,
+}
+
+impl Work for Sharpness<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (height, channels) = (self.image.height, self.image.channels);
+        let row = self.image.width * channels;
+        let Some(inner) = row.checked_sub(2 * channels).filter(|inner| *inner > 0) else {
+            return;
+        };
+        for y in 1..height.saturating_sub(1) {
+            // The nine samples that each is smoothed of, the fifth being its own.
+            let around: [&[u8]; 9] = std::array::from_fn(|i| {
+                let start = (y - 1 + i / 3) * row + i % 3 * channels;
+                &self.original[start..start + inner]
             });
-            let sum = around.iter().sum::<u32>() + 4 * u32::from(original[at]);
-            let smooth = ((2 * sum + 13) / 26) as u8;
-            image.pixels[at] = blend(smooth, original[at], factor as f32);
+            let out = &mut self.image.pixels[y * row + channels..][..inner];
+            for (i, sample) in out.iter_mut().enumerate() {
+                let own = around[4][i];
+                let mut sum = 4 * u16::from(own);
+                for samples in around {
+                    sum += u16::from(samples[i]);
+                }
+                // (2 sum + 13) / 26 for sums up to 13 * 255, by the inverse of 26 in 2^20ths.
+                let smooth = (((2 * u32::from(sum) + 13) * 40_330) >> 20) as u8;
+                *sample = blend(smooth, own, self.factor);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn division_by_26_is_exact() {
+        for sum in 0..=13u32 * 255 {
+            assert_eq!(((2 * sum + 13) * 40_330) >> 20, (2 * sum + 13) / 26, "{sum}");
         }
     }
 }

@@ -83,6 +83,7 @@ pub(super) fn input(
             "--resize must be {side} to {MAX_SIDE}, not {shorter_side}"
         ));
     }
+    let interpolation = card.as_ref().map(|card| card.interpolation);
     // A network for other classes was trained on other images.
     let data = card.filter(|card| card.classes == names);
     Ok(ModelInput {
@@ -90,6 +91,7 @@ pub(super) fn input(
         classes: names,
         channels,
         shorter_side,
+        interpolation: interpolation.unwrap_or_default(),
         mean,
         std,
     })

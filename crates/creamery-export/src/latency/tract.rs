@@ -87,6 +87,7 @@ impl Tract {
                     classes: (0..classes).map(|class| class.to_string()).collect(),
                     channels,
                     shorter_side: side,
+                    interpolation: Default::default(),
                     mean: vec![0.0; channels],
                     std: vec![1.0; channels],
                 },

@@ -16,6 +16,7 @@
 //! #     classes: vec!["cat".into(), "dog".into()],
 //! #     channels: 1,
 //! #     shorter_side: 28,
+//! #     interpolation: Default::default(),
 //! #     mean: vec![0.3],
 //! #     std: vec![0.3],
 //! # };
@@ -113,6 +114,7 @@ pub fn bytes(model: &Model, options: &OnnxOptions) -> Result<Vec<u8>, ExportErro
         ("data", input.data.clone()),
         ("resolution", resolution.to_string()),
         ("shorter_side", input.shorter_side.to_string()),
+        ("interpolation", input.interpolation.to_string()),
         ("channels", input.channels.to_string()),
         ("mean", json(&input.mean)),
         ("std", json(&input.std)),

@@ -71,7 +71,7 @@ pub struct Input {
     pub resize: usize,
     /// Side of that square by `resize`.
     pub crop_pct: f64,
-    /// How images are resized; `bilinear` with antialiasing.
+    /// How images are resized, with antialiasing: `bilinear` or `bicubic`.
     pub interpolation: String,
     /// Mean of each channel, pixels in 0..1.
     pub mean: Vec<f32>,
@@ -121,7 +121,7 @@ impl Card {
                 input_size: [input.channels, side, side],
                 resize: input.shorter_side,
                 crop_pct: side as f64 / input.shorter_side as f64,
-                interpolation: "bilinear".to_owned(),
+                interpolation: input.interpolation.to_string(),
                 mean: input.mean.clone(),
                 std: input.std.clone(),
             },
@@ -141,6 +141,8 @@ impl Card {
             classes: self.classes.clone(),
             channels: self.network.in_chans,
             shorter_side: self.input.resize,
+            // Of anything else that a card may say, the usual one is as near as the other.
+            interpolation: self.input.interpolation.parse().unwrap_or_default(),
             mean: self.input.mean.clone(),
             std: self.input.std.clone(),
         }

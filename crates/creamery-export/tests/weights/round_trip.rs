@@ -27,6 +27,7 @@ fn model(space: &Space, architecture: &Architecture, channels: usize, classes: u
             .collect(),
         channels,
         shorter_side: architecture.resolution + 3,
+        interpolation: Default::default(),
         mean: vec![0.1; channels],
         std: vec![0.3; channels],
     };

@@ -10,7 +10,7 @@ use super::share::{Share, Targets};
 use super::teacher::Teacher;
 use super::{Keep, RetrainConfig, finite};
 use crate::engine::{Position, StepReport, Task, Validation};
-use crate::eval::{evaluate, evaluate_each};
+use crate::eval::{Views, evaluate, evaluate_each};
 use crate::event::{Accuracy, Events};
 use crate::model::{Model, ModelInput};
 use crate::optim::{Ema, Optimizer, Update};
@@ -88,6 +88,7 @@ impl Retraining<'_> {
             net,
             split,
             self.pipeline,
+            Views::One,
             batch,
             workers,
             &self.device,

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use creamery_data::{DataSet, Split};
-use creamery_nn::Device;
-use creamery_train::event::Accuracy;
 use creamery_train::{
-    Confusion, DataSettings, Model, RunData, TrainError, evaluate_each, write_atomically,
+    Confusion, DataSettings, Model, RunData, Views, evaluate_each, write_atomically,
 };
 use serde_json::json;
 
@@ -33,6 +31,8 @@ Examples:
       a search's winner with the supernet's weights, on the images that chose it
   creamery eval runs/retrain-fashion-mini-1 --per-class --confusion confusion.json
       class by class, and what is taken for what
+  creamery eval runs/retrain-pets-1 --tta flip
+      mean predictions of each image and its mirror image, for twice the work
   creamery eval runs/retrain-fashion-mini-1 --predictions predicted.csv
       image by image, to compare with another program";
 
@@ -55,6 +55,9 @@ pub(crate) struct Args {
     /// Images at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = batch)]
     batch: usize,
+    /// Test-time augmentation: predict each image by the mean of several views of it, each of which costs a pass
+    #[arg(long, value_enum, default_value_t = Tta::None)]
+    tta: Tta,
     /// Tell the accuracy on each class, and which classes are confused most
     #[arg(long)]
     per_class: bool,
@@ -72,6 +75,26 @@ pub(crate) struct Args {
 enum SplitName {
     Test,
     Validation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tta {
+    /// The middle of the image alone
+    None,
+    /// The middle and its mirror image: 2 passes an image
+    Flip,
+    /// Four corners and the middle, each with its mirror image: 10 passes an image
+    Crops,
+}
+
+impl Tta {
+    fn views(self) -> Views {
+        match self {
+            Self::None => Views::One,
+            Self::Flip => Views::Flip,
+            Self::Crops => Views::Crops,
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
@@ -102,7 +125,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         let _ = writeln!(table, "{index},{label},{}", predicted.unwrap_or_default());
         index += 1;
     };
-    let accuracy = measure(&model, &split, args.batch, data.workers, &device, list)?;
+    let views = args.tta.views();
+    let pipeline = model.input.pipeline(resolution);
+    let (batch, workers) = (args.batch, data.workers);
+    let accuracy = evaluate_each(
+        &model.net, &split, &pipeline, views, batch, workers, &device, list,
+    )?;
     if let Some(path) = &args.predictions {
         write_atomically(path, table.as_bytes())?;
     }
@@ -136,6 +164,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         )
         .row("top-5", format!("{:.2}%", accuracy.top5))
         .row("loss", format!("{:.4}", accuracy.loss));
+    if views != Views::One {
+        let count = views.count();
+        let each = "the mean of so many views of each image, each as much work as one without";
+        overview.row("views", format!("{count}: {each}"));
+    }
     let mut text = overview.to_string();
     if args.per_class {
         text.push_str(&per_class::table(&confusion));
@@ -153,25 +186,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         "top5": accuracy.top5,
         "loss": accuracy.loss,
         "images": accuracy.images,
+        "views": views.count(),
     });
     if args.per_class {
         json["classes"] = per_class::json(&confusion);
     }
     Ok(Answer::done(text, json))
-}
-
-/// A model's accuracy on images that are prepared as they were for its training; `each` sees what
-/// [`evaluate_each`] has to show.
-pub(crate) fn measure(
-    model: &Model,
-    split: &Split,
-    batch: usize,
-    workers: usize,
-    device: &Device,
-    each: impl FnMut(usize, Option<usize>),
-) -> Result<Accuracy, TrainError> {
-    let pipeline = model.input.pipeline(model.net.architecture.resolution);
-    evaluate_each(&model.net, split, &pipeline, batch, workers, device, each)
 }
 
 impl Args {
