@@ -126,7 +126,13 @@ fn batches_do_not_depend_on_threads_or_where_a_run_begins() {
     let of = |data: &DataSet| batches(data, &data.train, (0, 0), 2, 4);
     // The order of all is that of the folder; only the shuffle by shards knows where images lie.
     for data in &sets[1..] {
-        assert_eq!(of(data), of(&sets[0]), "{}", data.name);
+        for (found, wanted) in of(data).iter().zip(&of(&sets[0])) {
+            assert_eq!(found.labels, wanted.labels, "{}", data.name);
+            // What was packed as pixels was decoded as a whole: a few levels lie between that and a part of a photograph.
+            let pairs = found.images.iter().zip(&wanted.images);
+            let most = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(most < 0.15, "{}: {most}", data.name);
+        }
     }
 }
 
