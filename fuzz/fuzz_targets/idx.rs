@@ -29,7 +29,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     FOLDER.with_borrow(|folder| {
         for split in ["train", "t10k"] {
-            for (name, bytes) in [("images-idx3-ubyte", &images), ("labels-idx1-ubyte", &labels)] {
+            for (name, bytes) in [
+                ("images-idx3-ubyte", &images),
+                ("labels-idx1-ubyte", &labels),
+            ] {
                 fs::write(folder.path().join(format!("{split}-{name}")), bytes)
                     .expect("it can be written");
             }
