@@ -5,11 +5,17 @@ mod file;
 
 use std::io::{Cursor, Write};
 
+use creamery_export::import::{Request, import};
 use libfuzzer_sys::fuzz_target;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-fuzz_target!(|pickle: &[u8]| file::import_bytes(&archive(pickle).expect("memory can be written")));
+fuzz_target!(|pickle: &[u8]| {
+    let archive = archive(pickle).expect("memory can be written");
+    file::with_bytes(&archive, |path| {
+        let _ = import(path, &Request::default());
+    });
+});
 
 fn archive(pickle: &[u8]) -> zip::result::ZipResult<Vec<u8>> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));

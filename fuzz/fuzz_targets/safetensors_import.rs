@@ -3,6 +3,11 @@
 
 mod file;
 
+use creamery_export::import::{Request, import};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| file::import_bytes(bytes));
+fuzz_target!(|bytes: &[u8]| {
+    file::with_bytes(bytes, |path| {
+        let _ = import(path, &Request::default());
+    })
+});
