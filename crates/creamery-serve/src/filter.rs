@@ -8,7 +8,7 @@ use crate::summary::Summary;
 /// Which runs are listed: those that fit all that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Words that must each be somewhere in the name, method, selector, space, data or architecture, whatever the case.
+    /// Words that must each be somewhere in the name, task, state, method, selector, space, data or architecture, whatever the case.
     pub q: Option<String>,
     /// `search`, `retrain`, ..
     pub task: Option<String>,
