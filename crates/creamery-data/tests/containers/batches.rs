@@ -127,6 +127,10 @@ fn batches_do_not_depend_on_threads_or_where_a_run_begins() {
     // The order of all is that of the folder; only the shuffle by shards knows where images lie.
     for data in &sets[1..] {
         for (found, wanted) in of(data).iter().zip(&of(&sets[0])) {
+            if !data.name.ends_with("/raw") {
+                assert_eq!(found, wanted, "{}", data.name);
+                continue;
+            }
             assert_eq!(found.labels, wanted.labels, "{}", data.name);
             // What was packed as pixels was decoded as a whole: a few levels lie between that and a part of a photograph.
             let pairs = found.images.iter().zip(&wanted.images);

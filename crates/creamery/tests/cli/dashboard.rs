@@ -39,7 +39,7 @@ fn serve(place: &Place, line: &str) -> (Working, String) {
 
 fn search(place: &Place, out: &str, epochs: u64) -> Working {
     let line = format!(
-        "-q search {TINY} {TINY_SEARCH} --set cream.board=8 --max-macs 6M --set train.epochs={epochs} --set train.checkpoint_seconds=1"
+        "-q search {TINY} {TINY_SEARCH} --epochs {epochs} --set cream.board=8 --set train.checkpoint_seconds=1"
     );
     let mut command = place.command(&line);
     Working(
@@ -214,8 +214,8 @@ fn runs_are_listed_and_pruned() {
     assert_eq!(names("runs --method cream"), ["a"]);
     assert_eq!(names("runs --task retrain --state finished"), ["deep/b"]);
     assert!(place.done("runs --search deep").contains("1 of 2 runs"));
-    place.refused(2, "runs --sort size", &["top1"]);
-    place.refused(2, "runs --yes", &["--prune"]);
+    place.misused("runs --sort size", "top1");
+    place.misused("runs --yes", "--prune");
     place.refused(2, "runs nowhere", &["`nowhere` is no folder"]);
 
     let dry = place.answer("runs --prune checkpoints");

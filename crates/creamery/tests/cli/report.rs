@@ -25,7 +25,7 @@ fn a_search_its_selection_and_its_retraining_can_be_repeated_from_their_pages() 
         "-q search {TINY} {TINY_SEARCH} --tensorboard --out s"
     ));
     place.done("-q select s --selector random --set select.candidates=5 --set select.images=8 --out s/chosen");
-    place.done("-q retrain s --init inherit --epochs 1 --out r");
+    place.done("-q retrain s --init inherit --epochs 1 --batch 8 --out r");
     for run in ["s", "s/chosen", "r"] {
         assert_eq!(
             place.done(&format!("report {run}")),
@@ -63,7 +63,7 @@ fn what_is_no_run_or_cannot_be_written_is_told() {
     fs::create_dir(place.path("empty")).unwrap();
     place.refused(2, "report nowhere", &["nowhere"]);
     place.refused(2, "report empty", &["`empty` holds no run"]);
-    place.refused(2, "report empty --compare", &["--compare"]);
+    place.misused("report empty --compare", "--compare");
     place.write("cut/metrics.jsonl", "{\"event\":\"step\",\"st");
     place.refused(
         1,

@@ -155,6 +155,14 @@ impl Place {
         message.to_owned()
     }
 
+    /// Runs a command whose flags are wrong, which the parser of flags must say; its message has lines of its own form.
+    pub fn misused(&self, line: &str, says: &str) {
+        let output = self.run(line);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "creamery {line}\n{errors}");
+        assert!(errors.contains(says), "creamery {line}\n{errors}");
+    }
+
     /// Starts a command, and kills it as soon as it has come so far.
     pub fn kill_when(&self, line: &str, so_far: impl Fn() -> bool) {
         let mut child = self
