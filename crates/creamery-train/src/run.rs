@@ -60,8 +60,9 @@ impl RunError {
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held for as long as the run lives; the system releases it when the process ends, however it ends.
-    _lock: File,
+    /// Held for as long as the run lives; the system releases it when the process ends, however it ends. None of a rank
+    /// that only watches.
+    lock: Option<File>,
 }
 
 impl RunFolder {
@@ -104,11 +105,24 @@ impl RunFolder {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock: Some(lock),
             }),
             Err(TryLockError::WouldBlock) => Err(RunError::Busy(path.to_owned())),
             Err(TryLockError::Error(e)) => Err(RunError::io("write", &file, e)),
         }
+    }
+
+    /// The folder of a run that another rank holds: nothing is written there.
+    pub fn watched(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            lock: None,
+        }
+    }
+
+    /// Whether this process writes the run's files.
+    pub fn is_held(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// The first of `runs/NAME-1`, `runs/NAME-2`, .. that does not exist.
@@ -129,19 +143,25 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// Writes a file whole or not at all.
+    /// Writes a file whole or not at all; a folder that is watched stays as it is.
     ///
     /// # Errors
     /// [`RunError::Io`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        if !self.is_held() {
+            return Ok(());
+        }
         write_atomically(&self.file(name), bytes)
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it is there and the folder is not only watched.
     ///
     /// # Errors
     /// [`RunError::Io`].
     pub fn remove(&self, name: &str) -> Result<(), RunError> {
+        if !self.is_held() {
+            return Ok(());
+        }
         let path = self.file(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

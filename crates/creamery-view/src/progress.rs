@@ -119,6 +119,7 @@ impl Observer for Progress {
                 images_per_second,
                 validation,
                 raw,
+                summed_bytes: _,
             } => {
                 let end = EpochEnd {
                     epoch,
@@ -213,6 +214,7 @@ mod tests {
                     images_per_second: 100.0,
                     validation: None,
                     raw: None,
+                    summed_bytes: None,
                 });
             }
         }
