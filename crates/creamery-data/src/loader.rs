@@ -5,7 +5,6 @@
 //! that happens to make it.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ahead::Ahead;
@@ -13,6 +12,7 @@ use crate::error::DataError;
 use crate::order;
 use crate::picture::Picture;
 use crate::pipeline::{Pipeline, Transform};
+use crate::portion::Portion;
 use crate::split::Split;
 
 /// Images in one parcel of work.
@@ -35,6 +35,27 @@ pub struct Batch {
     pub epoch: u64,
     /// The batch's place in its epoch, from 0.
     pub index: u64,
+}
+
+impl Batch {
+    /// The images of one portion of this batch.
+    ///
+    /// # Panics
+    /// If the portion is one of a larger batch.
+    pub fn portion(&self, portion: Portion) -> Batch {
+        let image = self.size * self.size * self.channels;
+        let places = portion.places();
+        let images = places.iter();
+        Batch {
+            images: images
+                .flat_map(|place| &self.images[place * image..(place + 1) * image])
+                .copied()
+                .collect(),
+            labels: places.iter().map(|place| self.labels[*place]).collect(),
+            n: places.len(),
+            ..*self
+        }
+    }
 }
 
 /// The batches of a split: without end for training, once through for evaluation.
@@ -68,29 +89,33 @@ impl Loader {
     /// the last batch needs no care. `threads` is how many threads work ahead; with 0 the work is done by
     /// the caller.
     ///
+    /// `batch` is the number of images, or the [`Portion`] of each batch that is made here: the images are those that
+    /// the whole batch has in these places.
+    ///
     /// # Errors
     /// [`DataError::ZeroBatch`], [`DataError::FewerThanBatch`], [`DataError::Resolution`] and
     /// [`DataError::Pipeline`] for settings that do not fit, [`DataError::Threads`].
     pub fn train(
         split: &Split,
         pipeline: &Pipeline,
-        batch: usize,
+        batch: impl Into<Portion>,
         seed: u64,
         epoch: u64,
         start_batch: u64,
         threads: usize,
     ) -> Result<Self, DataError> {
-        if batch > split.len() {
+        let portion = batch.into();
+        if portion.batch() > split.len() {
             return Err(DataError::FewerThanBatch {
                 images: split.len(),
-                batch,
+                batch: portion.batch(),
             });
         }
         split.sampling().check()?;
         Self::start(
             split,
             pipeline,
-            batch,
+            portion,
             Order::Shuffled {
                 seed,
                 epoch,
@@ -112,17 +137,19 @@ impl Loader {
         batch: usize,
         threads: usize,
     ) -> Result<Self, DataError> {
-        Self::start(split, pipeline, batch, Order::AsTheyAre, threads)
+        // A batch larger than the split is the whole split.
+        let batch = batch.min(split.len().max(1));
+        Self::start(split, pipeline, batch.into(), Order::AsTheyAre, threads)
     }
 
     fn start(
         split: &Split,
         pipeline: &Pipeline,
-        batch: usize,
+        portion: Portion,
         order: Order,
         threads: usize,
     ) -> Result<Self, DataError> {
-        if batch == 0 {
+        if portion.is_empty() {
             return Err(DataError::ZeroBatch);
         }
         let transform = pipeline.ready()?;
@@ -133,12 +160,10 @@ impl Loader {
                 pipeline.channels
             )));
         }
-        // An evaluation batch larger than the split is the whole split.
-        let batch = batch.min(split.len().max(1));
         let plan = Arc::new(Plan {
             split: split.clone(),
             transform,
-            batch,
+            portion,
             order,
             epochs: Mutex::default(),
         });
@@ -162,7 +187,7 @@ impl Loader {
     }
 
     fn next_batch(&mut self, epoch: u64, index: u64) -> Result<Batch, DataError> {
-        let n = self.plan.range(index).len();
+        let n = self.plan.own(index);
         let Pipeline {
             resolution: size,
             channels,
@@ -210,7 +235,7 @@ impl fmt::Debug for Loader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loader")
             .field("split", &self.plan.split)
-            .field("batch", &self.plan.batch)
+            .field("portion", &self.plan.portion)
             .field("order", &self.plan.order)
             .field("delivered", &self.delivered)
             .finish_non_exhaustive()
@@ -241,7 +266,8 @@ struct Parcel {
 struct Plan {
     split: Split,
     transform: Transform,
-    batch: usize,
+    /// What is made of each batch; in evaluation all of it.
+    portion: Portion,
     order: Order,
     /// The orders of the epochs at hand: at an epoch's end threads work on two.
     epochs: Mutex<[Option<Epoch>; 2]>,
@@ -250,14 +276,14 @@ struct Plan {
 impl Plan {
     fn batches_per_epoch(&self) -> u64 {
         let batches = match self.order {
-            Order::Shuffled { .. } => self.split.len() / self.batch,
-            Order::AsTheyAre => self.split.len().div_ceil(self.batch),
+            Order::Shuffled { .. } => self.split.len() / self.portion.batch(),
+            Order::AsTheyAre => self.split.len().div_ceil(self.portion.batch()),
         };
         batches as u64
     }
 
     fn parcels_per_batch(&self) -> u64 {
-        self.batch.div_ceil(PARCEL) as u64
+        self.portion.len().div_ceil(PARCEL) as u64
     }
 
     /// Epoch and place in it of the `delivered`th batch of this loader; `None` after the last.
@@ -278,36 +304,41 @@ impl Plan {
         }
     }
 
-    /// The places, in the epoch's order, of the images of batch `index`.
-    fn range(&self, index: u64) -> Range<usize> {
-        let start = index as usize * self.batch;
-        start..(start + self.batch).min(self.split.len())
+    /// Images of batch `index` that are made here.
+    fn own(&self, index: u64) -> usize {
+        let rest = self.split.len() - index as usize * self.portion.batch();
+        // Only the last batch of an evaluation may be short.
+        self.portion.len().min(rest)
     }
 
     /// Parcel `parcel` of this loader; `None` after the last.
     fn make(&self, parcel: u64) -> Option<Result<Parcel, DataError>> {
         let (epoch, index) = self.position(parcel / self.parcels_per_batch())?;
-        let batch = self.range(index);
-        let start = batch.start + (parcel % self.parcels_per_batch()) as usize * PARCEL;
-        let range = start..(start + PARCEL).min(batch.end);
+        let start = (parcel % self.parcels_per_batch()) as usize * PARCEL;
+        let own = start..(start + PARCEL).min(self.own(index));
+        let first = index as usize * self.portion.batch();
         // Only the last batch of an evaluation has fewer parcels than the others.
-        (!range.is_empty()).then(|| match self.order {
-            Order::Shuffled { seed, .. } => self.training_parcel(seed, epoch, range),
-            Order::AsTheyAre => self.evaluation_parcel(range),
+        (!own.is_empty()).then(|| {
+            let places = own.map(|image| first + self.portion.place(image));
+            match self.order {
+                Order::Shuffled { seed, .. } => self.training_parcel(seed, epoch, places),
+                Order::AsTheyAre => self.evaluation_parcel(places),
+            }
         })
     }
 
+    /// The images at these places of the epoch's order.
     fn training_parcel(
         &self,
         seed: u64,
         epoch: u64,
-        range: Range<usize>,
+        places: impl ExactSizeIterator<Item = usize>,
     ) -> Result<Parcel, DataError> {
         let order = self.epoch(seed, epoch);
         let first_key = epoch.wrapping_mul(self.split.len() as u64);
         let repeats = self.split.sampling().balance > 0.0;
-        let images = order[range.clone()].iter().map(|&image| image as usize);
-        self.parcel(range.zip(images), |(place, image), out| {
+        let images = places.map(|place| (place, order[place] as usize));
+        self.parcel(images, |(place, image), out| {
             // An image that is drawn again is changed in another way.
             let key = first_key.wrapping_add(if repeats { place } else { image } as u64);
             let mut rng = creamery_rng::stream(seed, "augment", key);
@@ -326,14 +357,17 @@ impl Plan {
         if let Some((_, order)) = epochs.iter().flatten().find(|(of, _)| *of == epoch) {
             return Arc::clone(order);
         }
-        let order: Arc<[u32]> = order::epoch(&self.split, self.batch, seed, epoch).into();
+        let order: Arc<[u32]> = order::epoch(&self.split, self.portion.batch(), seed, epoch).into();
         epochs.rotate_left(1);
         epochs[1] = Some((epoch, Arc::clone(&order)));
         order
     }
 
-    fn evaluation_parcel(&self, range: Range<usize>) -> Result<Parcel, DataError> {
-        self.parcel(range, |image, out| {
+    fn evaluation_parcel(
+        &self,
+        places: impl ExactSizeIterator<Item = usize>,
+    ) -> Result<Parcel, DataError> {
+        self.parcel(places, |image, out| {
             let stored = self.split.stored(image)?;
             let picture = Picture::of(&stored);
             let done = picture.and_then(|picture| self.transform.evaluate(&picture, out));

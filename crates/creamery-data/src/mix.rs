@@ -65,6 +65,11 @@ impl Mix {
         .find_map(|(key, value, holds, range)| (!holds).then_some((key, value, range)))
     }
 
+    /// Whether any batch may be mixed.
+    pub fn is_on(&self) -> bool {
+        self.mixup > 0.0 || self.cutmix > 0.0
+    }
+
     /// Mixes a batch; `None` if it is left as it is.
     pub fn apply(&self, batch: &mut Batch, rng: &mut impl Rng) -> Option<Mixed> {
         let cuts = match (self.mixup > 0.0, self.cutmix > 0.0) {

@@ -1,6 +1,6 @@
 //! What the loader delivers: the same numbers whatever the threads, from any place, each image once.
 
-use creamery_data::{Augment, Batch, DataError, Loader, Normalisation, Pipeline, Split};
+use creamery_data::{Augment, Batch, DataError, Loader, Normalisation, Pipeline, Portion, Split};
 use proptest::prelude::*;
 
 /// Colour images of noise; the label of image `i` is `i % 7`.
@@ -84,6 +84,22 @@ proptest! {
             prop_assert_eq!(bits(&together), bits(&alone));
             prop_assert_eq!(together, alone.clone());
             prop_assert_eq!(evaluate(threads), seen.clone());
+        }
+    }
+
+    #[test]
+    fn a_portion_has_the_very_images_that_the_batch_has_in_its_places(
+        own in 1usize..40, ranks in 1usize..5, spare in 0usize..9, seed: u64, threads in 0usize..4,
+    ) {
+        let batch = own * ranks;
+        let split = noise(2 * batch + spare, 6, 5);
+        let pipeline = pipeline(5, RANDOM);
+        let whole = take(Loader::train(&split, &pipeline, batch, seed, 2, 1, 1), 3);
+        for rank in 0..ranks {
+            let portion = Portion::of(batch, rank, ranks);
+            let found = take(Loader::train(&split, &pipeline, portion, seed, 2, 1, threads), 3);
+            let expected: Vec<_> = whole.iter().map(|whole| whole.portion(portion)).collect();
+            prop_assert_eq!(found, expected);
         }
     }
 

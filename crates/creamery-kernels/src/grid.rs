@@ -34,6 +34,9 @@ pub(crate) struct Phase<'a> {
     pub(crate) task: &'a (dyn Fn(&Range<usize>, usize) + Sync),
     /// Joins the chunks of a group.
     pub(crate) join: &'a (dyn Fn(&Range<usize>) + Sync),
+    /// What the calling thread does when all groups are joined, where there is something: groups then wait for each
+    /// other.
+    pub(crate) all: Option<&'a (dyn Fn() + Sync)>,
 }
 
 /// `count` things in `parts` ranges whose lengths differ by at most one.
@@ -78,7 +81,7 @@ impl Grid {
     /// Runs the phases one after the other. With one chunk a group needs not wait for the others, and
     /// goes through all phases at once, while its values are in cache.
     pub(crate) fn run(&self, phases: &[Phase<'_>]) {
-        if self.chunks.len() == 1 {
+        if self.chunks.len() == 1 && phases.iter().all(|phase| phase.all.is_none()) {
             for_each(self.groups.len(), &|group| {
                 for phase in phases {
                     (phase.task)(&self.groups[group], 0);
@@ -97,6 +100,9 @@ impl Grid {
             for_each(self.groups.len(), &|group| {
                 (phase.join)(&self.groups[group])
             });
+            if let Some(all) = phase.all {
+                all();
+            }
         }
     }
 }
@@ -156,6 +162,7 @@ mod tests {
                     Phase {
                         task: &|_, _| _ = done.fetch_add(1, Ordering::SeqCst),
                         join: &|_| {},
+                        all: None,
                     },
                     Phase {
                         task: &|_, _| {
@@ -164,6 +171,7 @@ mod tests {
                             }
                         },
                         join: &|_| {},
+                        all: None,
                     },
                 ]);
             });

@@ -56,6 +56,7 @@
 //! For kernels other than 1, 3, 5 and 7 or strides other than 1 and 2 in a [`block`], for other activations
 //! and for dilation: these are errors, and composed operators do them.
 
+mod across;
 pub mod block;
 pub mod conv;
 mod depthwise;
@@ -78,6 +79,7 @@ mod simd;
 mod team;
 pub mod update;
 
+pub use across::{Across, Everywhere};
 pub use error::KernelError;
 pub use isa::{Isa, with_isa};
 pub use norm::{ChannelStats, EPSILON, NormGrads, NormWeights, RunningStats};

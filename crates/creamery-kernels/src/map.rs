@@ -3,7 +3,7 @@
 use crate::elementwise::{Apply, OutputSlope, RawSlope};
 use crate::grid::{Grid, Phase};
 use crate::isa::Proof;
-use crate::norm::{Norm, NormBackward, NormGrads, NormWeights, RunningStats, SharedNorm};
+use crate::norm::{By, Norm, NormBackward, NormGrads, NormWeights, SharedNorm};
 use crate::pool::Buffer;
 use crate::shared::Shared;
 use crate::simd::LANES;
@@ -22,15 +22,11 @@ impl SavedMap {
         channels: usize,
         values: usize,
         weights: &NormWeights<'_>,
-        running: Option<&RunningStats<'_>>,
+        by: By<'_>,
     ) -> Self {
-        let norm = running.map_or_else(
-            || Norm::new(channels),
-            |stats| Norm::running(weights, stats),
-        );
         Self {
             raw: Buffer::stale(channels.div_ceil(LANES) * values * LANES),
-            norm,
+            norm: Norm::by(by, channels, weights),
         }
     }
 }
@@ -119,6 +115,9 @@ impl Output<'_> {
             };
             // SAFETY: the group's parts are written, and it is this task's.
             let join = |group: &Range<usize>| unsafe { norm.join(group.clone(), &counts) };
+            // SAFETY: all groups are joined, and no task runs.
+            let all = || unsafe { norm.set_across(counts.iter().sum()) };
+            let all: Option<&(dyn Fn() + Sync)> = map.norm.is_across().then_some(&all);
             let raw = |group: &Range<usize>, chunk: usize| {
                 for block in group.clone() {
                     let part = self.part(block, chunk);
@@ -136,10 +135,12 @@ impl Output<'_> {
                 Phase {
                     task: &sum,
                     join: &join,
+                    all,
                 },
                 Phase {
                     task: &raw,
                     join: &|_| {},
+                    all: None,
                 },
             ]);
         }

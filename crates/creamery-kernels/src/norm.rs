@@ -1,10 +1,13 @@
 //! Batch norm: statistics gathered in parts, and the coefficients that the kernels apply.
 
+use crate::across::Everywhere;
 use crate::error::{KernelError, length};
 use crate::pool::Buffer;
 use crate::shared::Shared;
 use crate::simd::LANES;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Mutex;
 
 /// What is added to the variance, inside the root.
 pub const EPSILON: f32 = 1e-5;
@@ -83,6 +86,24 @@ pub(crate) struct Norm {
     channels: usize,
     padded: usize,
     rows: Buffer,
+    /// Where its sums are taken over several processes.
+    across: Option<Everywhere>,
+}
+
+/// Statistics that a norm goes by.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// Those of the batch, which other processes may have parts of.
+    Batch(Option<Everywhere>),
+    /// Running ones.
+    Running(&'a RunningStats<'a>),
+}
+
+impl By<'_> {
+    /// Whether statistics of the batch are to be found.
+    pub(crate) fn is_batch(self) -> bool {
+        matches!(self, Self::Batch(_))
+    }
 }
 
 /// The 16 channels of a block of a [`Norm`].
@@ -105,7 +126,24 @@ impl Norm {
             channels,
             padded,
             rows: Buffer::zeros(padded * ROWS),
+            across: None,
         }
+    }
+
+    /// The norm of `channels` channels that goes by these statistics: set, or to be set.
+    pub(crate) fn by(by: By<'_>, channels: usize, weights: &NormWeights<'_>) -> Self {
+        match by {
+            By::Batch(across) => Self {
+                across,
+                ..Self::new(channels)
+            },
+            By::Running(stats) => Self::running(weights, stats),
+        }
+    }
+
+    /// Whether values of other processes count, too.
+    pub(crate) fn is_across(&self) -> bool {
+        self.across.is_some()
     }
 
     /// The norm of inference.
@@ -124,6 +162,7 @@ impl Norm {
             channels: self.channels,
             padded: self.padded,
             rows: Shared::new(&mut self.rows),
+            across: self.across,
         }
     }
 
@@ -171,6 +210,7 @@ pub(crate) struct SharedNorm<'a> {
     channels: usize,
     padded: usize,
     rows: Shared<'a>,
+    across: Option<Everywhere>,
 }
 
 impl<'a> SharedNorm<'a> {
@@ -302,8 +342,7 @@ impl<'a> SharedParts<'a> {
 
 /// Sets the channels of `blocks` by the moments of all parts, `counts` values each.
 ///
-/// Every part's sums are about its own shift, a value of its channel, so that they do not cancel; the
-/// parts are put together by the formula of Chan, Golub and LeVeque in double precision.
+/// Where other processes have parts, too, this does nothing: see [`set_across`].
 ///
 /// # Safety
 /// The parts must be written, and no other task may use the blocks' channels.
@@ -314,33 +353,75 @@ pub(crate) unsafe fn set_by_moments(
     counts: &[usize],
     blocks: Range<usize>,
 ) {
-    for block in blocks {
-        let block = block..block + 1;
-        let channels = block.start * LANES..norm.channels.min(block.end * LANES);
-        for channel in channels {
-            let (mut total, mut mean, mut deviations) = (0.0, 0.0, 0.0);
-            for (part, count) in counts.iter().enumerate() {
-                let [shift, sum, squares] = [0, 1, 2].map(|quantity| {
-                    // SAFETY: the caller vouches that nobody writes them.
-                    let part = unsafe { parts.read(part, quantity, &block) };
-                    f64::from(part[channel % LANES])
-                });
-                let count = *count as f64;
-                let offset = sum / count;
-                let difference = shift + offset - mean;
-                let all = total + count;
-                mean += difference * count / all;
-                deviations +=
-                    squares - sum * offset + difference * difference * total * count / all;
-                total = all;
-            }
-            norm.set(
-                weights,
-                channel,
-                mean as f32,
-                (deviations / total).max(0.0) as f32,
-            );
-        }
+    if norm.across.is_some() {
+        return;
+    }
+    for channel in blocks.start * LANES..norm.channels.min(blocks.end * LANES) {
+        // SAFETY: the caller vouches that nobody writes the parts.
+        let [total, mean, deviations] = unsafe { join_moments(parts, counts, channel) };
+        norm.set(
+            weights,
+            channel,
+            mean as f32,
+            (deviations / total).max(0.0) as f32,
+        );
+    }
+}
+
+/// Count, mean and sum of squared deviations of a channel, by the moments of all parts.
+///
+/// Every part's sums are about its own shift, a value of its channel, so that they do not cancel; the
+/// parts are put together by the formula of Chan, Golub and LeVeque in double precision.
+///
+/// # Safety
+/// The parts must be written.
+unsafe fn join_moments(parts: SharedParts<'_>, counts: &[usize], channel: usize) -> [f64; 3] {
+    let block = channel / LANES..channel / LANES + 1;
+    let (mut total, mut mean, mut deviations) = (0.0, 0.0, 0.0);
+    for (part, count) in counts.iter().enumerate() {
+        let [shift, sum, squares] = [0, 1, 2].map(|quantity| {
+            // SAFETY: the caller vouches that nobody writes them.
+            let part = unsafe { parts.read(part, quantity, &block) };
+            f64::from(part[channel % LANES])
+        });
+        let count = *count as f64;
+        let offset = sum / count;
+        let difference = shift + offset - mean;
+        let all = total + count;
+        mean += difference * count / all;
+        deviations += squares - sum * offset + difference * difference * total * count / all;
+        total = all;
+    }
+    [total, mean, deviations]
+}
+
+/// Sets all channels of a norm whose values other processes have parts of, by the moments of all parts of all of them.
+///
+/// The sums of means and of squares are in double precision, in which what cancels between them is far below the
+/// precision of the values.
+///
+/// # Safety
+/// The parts must be written, and no task may use the norm.
+pub(crate) unsafe fn set_across(
+    norm: SharedNorm<'_>,
+    weights: &NormWeights<'_>,
+    parts: SharedParts<'_>,
+    counts: &[usize],
+) {
+    let Some(across) = norm.across else {
+        return;
+    };
+    let mut sums = Vec::with_capacity(2 * norm.channels);
+    for channel in 0..norm.channels {
+        // SAFETY: the caller vouches that nobody writes the parts.
+        let [total, mean, deviations] = unsafe { join_moments(parts, counts, channel) };
+        sums.extend([mean, deviations / total + mean * mean]);
+    }
+    let share = 1.0 / across.parts() as f64;
+    for (channel, sums) in across.sum(sums).as_chunks::<2>().0.iter().enumerate() {
+        let [mean, squares] = sums.map(|sum| sum * share);
+        let variance = (squares - mean * mean).max(0.0);
+        norm.set(weights, channel, mean as f32, variance as f32);
     }
 }
 
@@ -363,7 +444,11 @@ pub(crate) struct NormBackward<'n> {
     slopes: Buffer,
     gamma: Vec<f32>,
     beta: Vec<f32>,
+    found: Found,
 }
+
+/// The sums of blocks of channels that wait for those of other processes.
+type Found = Mutex<BTreeMap<usize, [[f64; LANES]; 2]>>;
 
 /// A [`NormBackward`] that tasks fill and read, each its own channels.
 #[derive(Clone, Copy)]
@@ -374,6 +459,7 @@ pub(crate) struct SharedNormBackward<'a> {
     slopes: Shared<'a>,
     gamma: Shared<'a>,
     beta: Shared<'a>,
+    found: &'a Found,
 }
 
 impl<'n> NormBackward<'n> {
@@ -386,6 +472,7 @@ impl<'n> NormBackward<'n> {
             slopes: Buffer::zeros(norm.padded * 3),
             gamma: vec![0.0; channels],
             beta: vec![0.0; channels],
+            found: Mutex::default(),
         }
     }
 
@@ -397,6 +484,7 @@ impl<'n> NormBackward<'n> {
             slopes: Shared::new(&mut self.slopes),
             gamma: Shared::new(&mut self.gamma),
             beta: Shared::new(&mut self.beta),
+            found: &self.found,
         }
     }
 
@@ -427,15 +515,55 @@ impl<'a> SharedNormBackward<'a> {
                 }
             }
             // SAFETY: the caller vouches for the block's channels.
-            unsafe { self.set(block, sums, counts.iter().sum()) };
+            unsafe { self.found(block, sums, counts.iter().sum()) };
         }
     }
 
-    /// Sets a block by the sums of `dz` and of `dz * normalised` over `count` values of each channel.
+    /// Takes the sums of `dz` and of `dz * normalised` of a block over `count` values of each channel, and sets it by
+    /// them; where other processes have values, too, [`set_across`](Self::set_across) does.
     ///
     /// # Safety
     /// No other task may use the block's channels.
-    pub(crate) unsafe fn set(&self, block: usize, sums: [[f64; LANES]; 2], count: usize) {
+    pub(crate) unsafe fn found(&self, block: usize, sums: [[f64; LANES]; 2], count: usize) {
+        if self.norm.is_across() {
+            let mut found = self.found.lock().expect("no task panics with the lock");
+            found.insert(block, sums);
+            return;
+        }
+        // SAFETY: the caller vouches for the block's channels.
+        unsafe { self.set(block, sums, sums, count) };
+    }
+
+    /// Sets all blocks by the sums that were found here, over `count` values of each channel, and by those of the other
+    /// processes. The gradients of the norm's weights stay those of the values here.
+    ///
+    /// # Safety
+    /// All blocks must have been found, and no task may use any.
+    pub(crate) unsafe fn set_across(&self, count: usize) {
+        let Some(across) = self.norm.across else {
+            return;
+        };
+        let mut found = self.found.lock().expect("no task panics with the lock");
+        let own = std::mem::take(&mut *found);
+        let sums = across.sum(own.values().flatten().flatten().copied().collect());
+        let all = sums.as_chunks::<LANES>().0.as_chunks::<2>().0;
+        for ((block, own), all) in own.into_iter().zip(all) {
+            // SAFETY: the caller vouches for the block's channels.
+            unsafe { self.set(block, own, *all, count * across.parts()) };
+        }
+    }
+
+    /// Sets a block by the sums of `dz` and of `dz * normalised`: here, and over all `count` values of each channel.
+    ///
+    /// # Safety
+    /// No other task may use the block's channels.
+    unsafe fn set(
+        &self,
+        block: usize,
+        own: [[f64; LANES]; 2],
+        sums: [[f64; LANES]; 2],
+        count: usize,
+    ) {
         let norm = self.norm.block(block);
         let channels = block * LANES..self.norm.channels.min((block + 1) * LANES);
         // SAFETY: the caller vouches for the block's channels.
@@ -457,8 +585,8 @@ impl<'a> SharedNormBackward<'a> {
             slopes[LANES + lane] = along as f32;
             slopes[2 * LANES + lane] =
                 (-scale * sums[0][lane] / count - along * f64::from(norm.mean[lane])) as f32;
-            beta[lane] = sums[0][lane] as f32;
-            gamma[lane] = sums[1][lane] as f32;
+            beta[lane] = own[0][lane] as f32;
+            gamma[lane] = own[1][lane] as f32;
         }
     }
 

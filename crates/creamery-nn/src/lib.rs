@@ -44,7 +44,7 @@ pub use device::{DeviceError, device, device_names, device_usage};
 pub use drops::Drops;
 pub use error::NnError;
 pub use layer::{Layer, LayerParams, ParamKind, Slot, norms, slots};
-pub use ops::Norm;
+pub use ops::{Across, Everywhere, Norm};
 pub use ready::Ready;
 pub use state::{NamedTensor, StateError};
 pub use subnet::{Output, Subnet, Tracked, layer_name};

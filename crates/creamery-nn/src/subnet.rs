@@ -47,6 +47,18 @@ impl Tracked {
         &self.net
     }
 
+    /// Whether [`gradients_told`](Self::gradients_told) tells anything: the CPU's own operators do.
+    pub fn tells(&self) -> bool {
+        let mut layers = self.net.layers.iter();
+        layers.all(|layer| ops::synchronises(&layer.params.device(), &layer.spec))
+    }
+
+    /// [`gradients`](Self::gradients), which tells the gradient of each layer but the classifier as soon as it is known,
+    /// from the head back to the stem, if it [`tells`](Self::tells).
+    pub fn gradients_told(&self, loss: &Tensor<1>, listener: ops::Listener) -> Vec<Tensor<1>> {
+        ops::told::listening(listener, || self.gradients(loss))
+    }
+
     /// Gradients of a scalar loss, one flat tensor for each layer. A layer that the loss does not depend on
     /// has gradient 0.
     ///
@@ -179,10 +191,21 @@ impl Subnet {
         &mut self,
         batches: impl IntoIterator<Item = Tensor<4>>,
     ) -> Result<(), NnError> {
+        let net = self.clone();
+        self.calibrate_by((batches.into_iter()).map(|batch| net.forward(batch, Norm::Batch).stats))
+    }
+
+    /// [`calibrate`](Self::calibrate) by what each batch's pass gave as [`Output::stats`].
+    ///
+    /// # Errors
+    /// [`NnError::NoCalibration`] if there is no batch.
+    pub fn calibrate_by(
+        &mut self,
+        seen: impl IntoIterator<Item = Vec<Option<Tensor<1>>>>,
+    ) -> Result<(), NnError> {
         let mut sums: Vec<Option<Tensor<1>>> = Vec::new();
         let mut count = 0.0;
-        for batch in batches {
-            let seen = self.forward(batch, Norm::Batch).stats;
+        for seen in seen {
             if sums.is_empty() {
                 sums = seen;
             } else {

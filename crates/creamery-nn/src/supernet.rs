@@ -177,6 +177,22 @@ impl SuperNet {
         Ok(Subnet::from_layers(architecture.clone(), layers))
     }
 
+    /// The names of the supernet's own layers that a path runs through.
+    ///
+    /// # Errors
+    /// If the architecture is not one of the space.
+    pub fn own_layers(&self, architecture: &Architecture) -> Result<Vec<String>, NnError> {
+        let layers = self
+            .space
+            .layers(architecture, self.in_channels, self.classes)?;
+        let own = |layer: &creamery_space::Layer| match &self.blocks {
+            // One block serves all operations of a place, under the place's name.
+            Blocks::Elastic(_) => layer.name.clone(),
+            Blocks::Separate(_) => layer_name(layer),
+        };
+        Ok(layers.iter().map(own).collect())
+    }
+
     /// Adds what a pass of `path` yields, one gradient for each of its layers and the batch's statistics, to
     /// that of other passes.
     ///

@@ -31,6 +31,8 @@ pub struct SearchConfig {
     pub device: String,
     /// The images.
     pub data: DataSettings,
+    /// Paths that a step trains, each on a part of the batch of its own; different ranks may so train different paths.
+    pub paths_per_step: usize,
     /// What the winner may cost.
     pub budget: BudgetSettings,
     /// The supernet's training.
@@ -52,6 +54,7 @@ impl Default for SearchConfig {
             resolution: None,
             seed: 0,
             device: "cpu".into(),
+            paths_per_step: 1,
             data: DataSettings::default(),
             budget: BudgetSettings::default(),
             train: TrainSettings::default(),
@@ -261,9 +264,16 @@ impl SearchConfig {
         self.train.check()?;
         self.data.check()?;
         self.select.check()?;
-        Method::named(&self.method)?;
+        let method = Method::named(&self.method)?;
+        if self.paths_per_step > 1 && !method.has_single_paths() {
+            return Err(ConfigError::Value(format!(
+                "`paths_per_step` is {}, but `{}` has a rule of its own for the paths of a step: leave it out, or use `cream` or `spos`",
+                self.paths_per_step, self.method
+            )));
+        }
         let cream = &self.cream;
         let at_least_one = [
+            ("paths_per_step", self.paths_per_step as u64),
             ("budget.buckets", self.budget.buckets as u64),
             ("cream.board", cream.board as u64),
             ("cream.anchors", cream.anchors as u64),

@@ -69,7 +69,7 @@ impl Strategy for Fair {
             let path = trainer.supernet.path(&path)?;
             passes.run(trainer, &path, examples.clone(), None)?;
         }
-        passes.update(trainer)
+        Ok(passes.update(trainer)?.report)
     }
 }
 

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use creamery_data::{DataError, Loader, Pipeline, Split};
 use creamery_nn::{Norm, Subnet, loss};
 use creamery_train::event::Accuracy;
-use creamery_train::{RunData, Tally, TrainError, evaluate, images};
+use creamery_train::{Ranks, RunData, Tally, TrainError, evaluate_across, images};
 use rand::seq::SliceRandom;
 
 use crate::config::CreamSettings;
@@ -65,6 +65,8 @@ pub struct Judge {
     workers: usize,
     seed: u64,
     device: Device,
+    /// Who shares the work, for whatever does not say `alone`.
+    ranks: Ranks,
 }
 
 /// So many images of a split, by `seed`; all of them if it has no more.
@@ -73,6 +75,13 @@ fn draw(split: &Split, purpose: &str, count: usize, seed: u64) -> Result<Split, 
     indices.shuffle(&mut creamery_rng::stream(seed, purpose, 0));
     indices.truncate(count.max(1));
     split.subset(&indices)
+}
+
+/// The bits of statistics, which go from rank to rank as text.
+fn to_bits(stats: Tensor<1>) -> Vec<u32> {
+    let data = stats.into_data();
+    let values = data.as_slice::<f32>().expect("statistics are f32");
+    values.iter().map(|value| value.to_bits()).collect()
 }
 
 /// Reads all images of a split, without augmentation.
@@ -130,6 +139,7 @@ impl Judge {
             workers,
             seed,
             device: device.clone(),
+            ranks: data.ranks,
         })
     }
 
@@ -150,52 +160,105 @@ impl Judge {
         })
     }
 
-    /// The path with batch norms calibrated on training images.
+    /// The path with batch norms calibrated on training images. Ranks share out the batches.
     ///
     /// # Errors
     /// None in a judge that was made: there are calibration images.
-    pub fn calibrated(&self, mut path: Subnet) -> Result<Subnet, TrainError> {
-        path.calibrate(self.calibration.iter().cloned())?;
+    pub fn calibrated(&self, path: Subnet) -> Result<Subnet, TrainError> {
+        self.calibrated_by(self.ranks, path)
+    }
+
+    fn calibrated_by(&self, ranks: Ranks, mut path: Subnet) -> Result<Subnet, TrainError> {
+        if ranks.is_alone() {
+            path.calibrate(self.calibration.iter().cloned())?;
+            return Ok(path);
+        }
+        // Put together batch by batch, in their order, so that the sum is that of one process to the last bit.
+        let seen = ranks.share_out(self.calibration.len(), |index| {
+            let batch = self.calibration[index].clone();
+            let stats = path.forward(batch, Norm::Batch).stats.into_iter();
+            Ok::<_, TrainError>(stats.map(|stats| stats.map(to_bits)).collect::<Vec<_>>())
+        })?;
+        let tensor = |bits: Vec<u32>| {
+            let values: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+            Tensor::from_data(&values[..], &self.device)
+        };
+        let seen = seen.into_iter().map(|stats| {
+            let stats = stats.into_iter();
+            stats.map(|stats| stats.map(tensor)).collect()
+        });
+        path.calibrate_by(seen)?;
         Ok(path)
     }
 
-    /// Top-1 of the calibrated path on the held-out images that confirm, in percent.
+    /// Top-1 of the calibrated path on the held-out images that confirm, in percent. Ranks share out the batches.
     ///
     /// # Errors
     /// See [`calibrated`](Self::calibrated).
     pub fn confirm(&self, path: Subnet) -> Result<f64, TrainError> {
-        self.score(path, &self.confirm)
+        self.score(self.ranks, path, &self.confirm)
     }
 
-    /// Top-1 of the calibrated path on a panel's images, in percent.
+    /// [`confirm`](Self::confirm) by this rank without the others.
     ///
     /// # Errors
     /// See [`calibrated`](Self::calibrated).
-    pub(crate) fn score(&self, path: Subnet, panel: &Panel) -> Result<f64, TrainError> {
-        let path = self.calibrated(path)?;
+    pub(crate) fn confirm_alone(&self, path: Subnet) -> Result<f64, TrainError> {
+        self.score(Ranks::default(), path, &self.confirm)
+    }
+
+    /// Top-1 of the calibrated path on a panel's images, in percent. `ranks` share out the batches.
+    ///
+    /// # Errors
+    /// See [`calibrated`](Self::calibrated).
+    pub(crate) fn score(
+        &self,
+        ranks: Ranks,
+        path: Subnet,
+        panel: &Panel,
+    ) -> Result<f64, TrainError> {
+        let path = self.calibrated_by(ranks, path)?;
         let mut tally = Tally::default();
-        for held in &panel.held {
+        for index in ranks.own(panel.held.len()) {
+            let held = &panel.held[index];
             let output = path.forward(held.images.clone(), Norm::Running);
             tally.add(&output.logits, &held.labels);
+        }
+        if !ranks.is_alone() {
+            tally = tally.joined(ranks);
         }
         Ok(tally.accuracy().top1)
     }
 
-    /// Accuracy of the calibrated path on the whole validation split, and the path.
+    /// Accuracy of the calibrated path on the whole validation split, and the path. Ranks share out the batches.
     ///
     /// # Errors
     /// If the images cannot be read.
     pub fn validate(&self, path: Subnet) -> Result<(Accuracy, Subnet), TrainError> {
         let path = self.calibrated(path)?;
-        let accuracy = evaluate(
-            &path,
+        Ok((self.accuracy(self.ranks, &path)?, path))
+    }
+
+    /// The accuracy of [`validate`](Self::validate), by this rank without the others.
+    ///
+    /// # Errors
+    /// If the images cannot be read.
+    pub(crate) fn validate_alone(&self, path: Subnet) -> Result<Accuracy, TrainError> {
+        let alone = Ranks::default();
+        self.accuracy(alone, &self.calibrated_by(alone, path)?)
+    }
+
+    fn accuracy(&self, ranks: Ranks, path: &Subnet) -> Result<Accuracy, TrainError> {
+        let answers = evaluate_across(
+            ranks,
+            path,
             &self.validation,
             &self.pipeline,
             self.batch,
             self.workers,
             &self.device,
         )?;
-        Ok((accuracy, path))
+        Ok(answers.accuracy)
     }
 
     /// phi of a path: see [`Anchors::phi`].

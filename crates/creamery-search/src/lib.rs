@@ -45,6 +45,7 @@ mod judge;
 mod matching;
 mod meta;
 mod method;
+mod parts;
 mod passes;
 mod prepared;
 mod prioritized;

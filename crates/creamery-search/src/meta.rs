@@ -120,15 +120,31 @@ pub fn rho_gradient(
     held_out: &Examples,
     xi: f64,
 ) -> RhoGradient {
-    let tracked = path.tracked();
-    let logits = tracked
-        .net()
-        .forward(train.images.clone(), Norm::Batch)
-        .logits;
-    // grad KD - grad CE is one backward pass, of the scalar KD - CE.
-    let scalar = loss::cross_entropy(logits, teacher - train.targets.clone());
-    let change = tracked.gradients(&scalar);
+    let change = teaching_gradient(path, train, teacher, Norm::Batch);
+    rho_gradient_along(path, gradient, &change, held_out, xi)
+}
 
+/// `grad KD - grad CE`, in one backward pass, of the scalar KD - CE.
+pub(crate) fn teaching_gradient(
+    path: &Subnet,
+    train: &Examples,
+    teacher: Tensor<2>,
+    norm: Norm,
+) -> Vec<Tensor<1>> {
+    let tracked = path.tracked();
+    let logits = tracked.net().forward(train.images.clone(), norm).logits;
+    let scalar = loss::cross_entropy(logits, teacher - train.targets.clone());
+    tracked.gradients(&scalar)
+}
+
+/// [`rho_gradient`] where `change` is `grad KD - grad CE` on the training images.
+pub(crate) fn rho_gradient_along(
+    path: &Subnet,
+    gradient: &[Tensor<1>],
+    change: &[Tensor<1>],
+    held_out: &Examples,
+    xi: f64,
+) -> RhoGradient {
     let mut inner = path.clone();
     for (layer, g) in inner.layers_mut().zip(gradient) {
         ops::blend(1.0, &mut layer.params, -xi, g);
@@ -142,7 +158,7 @@ pub fn rho_gradient(
     let value = f64::from(loss.clone().into_scalar::<f32>());
     let outer = tracked.gradients(&loss);
 
-    let pairs: Vec<_> = outer.iter().zip(&change).collect();
+    let pairs: Vec<_> = outer.iter().zip(change).collect();
     let inner_product = ops::dot(&pairs);
     RhoGradient {
         loss: value,

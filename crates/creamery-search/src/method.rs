@@ -59,6 +59,11 @@ impl Method {
         matches!(self, Self::Cream | Self::CreamElastic)
     }
 
+    /// Whether a step trains one path, so that it may train several instead.
+    pub fn has_single_paths(self) -> bool {
+        matches!(self, Self::Cream | Self::Spos | Self::CreamElastic)
+    }
+
     /// Whether phases of the training are shares of the whole, so that no epochs can be added once it has begun.
     pub fn has_phases(self) -> bool {
         self == Self::Ofa

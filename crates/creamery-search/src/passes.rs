@@ -4,21 +4,22 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use creamery_data::Batch;
 use creamery_nn::{Gathered, Subnet, loss};
-use creamery_train::TrainError;
 use creamery_train::engine::StepReport;
+use creamery_train::{Ranks, TrainError};
 
 use crate::meta::Examples;
-use crate::trainer::Trainer;
+use crate::trainer::{Shared, Trainer};
 
 /// The passes of one step, and what they add up to.
 pub(crate) struct Passes<'a> {
     batch: &'a Batch,
     step: u64,
     gathered: Gathered,
-    count: usize,
-    loss: f64,
-    correct: usize,
+    /// Loss and right first choices of each.
+    passed: Vec<(f64, usize)>,
     macs: u64,
+    /// Whether the ranks' passes have been put together already.
+    shared: bool,
 }
 
 /// What one pass yields.
@@ -27,9 +28,15 @@ pub(crate) struct Passed {
     pub outputs: Tensor<2>,
     /// One flat gradient for each layer of the path.
     pub gradients: Vec<Tensor<1>>,
-    /// The loss.
+}
+
+/// What a step's passes came to, over the portions of all ranks.
+pub(crate) struct Updated {
+    /// The means over the passes.
+    pub report: StepReport,
+    /// Loss of the last pass.
     pub loss: f64,
-    /// Images whose first choice was right.
+    /// Images of the batch whose first choice was right in the last pass.
     pub correct: usize,
 }
 
@@ -40,10 +47,9 @@ impl<'a> Passes<'a> {
             batch,
             step,
             gathered: Gathered::default(),
-            count: 0,
-            loss: 0.0,
-            correct: 0,
+            passed: Vec::new(),
             macs: 0,
+            shared: false,
         }
     }
 
@@ -65,34 +71,102 @@ impl<'a> Passes<'a> {
         let supernet = &trainer.supernet;
         supernet.gather(&mut self.gathered, path, gradients.clone(), stats);
         let correct = loss::correct(&logits, &self.batch.labels, 1);
-        self.count += 1;
-        self.loss += loss;
-        self.correct += correct;
+        self.passed.push((loss, correct));
         self.macs += trainer.cost(&path.architecture)?.macs;
         Ok(Passed {
             outputs: softmax(logits, 1),
             gradients,
-            loss,
-            correct,
         })
     }
 
-    /// Updates the supernet by the sum of the gradients, and reports the means over the passes.
+    /// [`run`](Self::run) of a step's only pass: what it yields is summed over the ranks while it goes on, and is that of
+    /// the whole batch.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn run_only(
+        &mut self,
+        trainer: &Trainer,
+        path: &Subnet,
+        examples: Examples,
+    ) -> Result<Passed, TrainError> {
+        if trainer.ranks().is_alone() || !self.passed.is_empty() {
+            return self.run(trainer, path, examples, None);
+        }
+        let pass = trainer.forward(path, examples, None);
+        let logits = pass.output.logits.clone().inner();
+        let correct = loss::correct(&logits, &self.batch.labels, 1);
+        let Shared {
+            gradients,
+            stats,
+            loss,
+            correct,
+        } = trainer.mean_gradients(pass, correct, self.step)?;
+        let supernet = &trainer.supernet;
+        supernet.gather(&mut self.gathered, path, gradients.clone(), stats);
+        self.passed.push((loss, correct));
+        self.shared = true;
+        self.macs += trainer.cost(&path.architecture)?.macs;
+        Ok(Passed {
+            outputs: softmax(logits, 1),
+            gradients,
+        })
+    }
+
+    /// Whether the passes are those of the whole batch already.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// The next passes are of these images.
+    pub fn turn_to(&mut self, batch: &'a Batch) {
+        self.batch = batch;
+    }
+
+    /// Loss and right first choices of the last pass.
+    pub fn last(&self) -> (f64, usize) {
+        self.passed.last().copied().unwrap_or_default()
+    }
+
+    /// What the passes have yielded.
+    pub fn into_gathered(self) -> Gathered {
+        self.gathered
+    }
+
+    /// Updates the supernet by the sum of the gradients, those of all ranks included.
     ///
     /// Weights are updated in place if no path shares them any more.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`]; the supernet is then unchanged.
-    pub fn update(self, trainer: &mut Trainer) -> Result<StepReport, TrainError> {
-        let grad_norm = trainer.update(self.gathered, self.step)?;
-        let count = self.count.max(1);
-        Ok(StepReport {
-            loss: self.loss / count as f64,
-            correct: (self.correct as f64 / count as f64).round() as usize,
-            lr: trainer.lr(self.step),
-            grad_norm,
-            macs: self.macs / count as u64,
-            teacher: None,
+    pub fn update(self, trainer: &mut Trainer) -> Result<Updated, TrainError> {
+        let with = match self.shared {
+            true => Ranks::default(),
+            false => trainer.ranks(),
+        };
+        let share = with.size() as f64;
+        let own = self.passed.iter();
+        let mut passed: Vec<f64> = own
+            .flat_map(|(loss, correct)| [loss / share, *correct as f64])
+            .collect();
+        let grad_norm = trainer.update(self.gathered, self.step, with, &mut passed)?;
+        let passed = passed.as_chunks::<2>().0;
+        let count = passed.len().max(1) as f64;
+        let sums = (passed.iter()).fold([0.0; 2], |sums, pass| {
+            [sums[0] + pass[0], sums[1] + pass[1]]
+        });
+        let [loss, correct] = *passed.last().unwrap_or(&[0.0; 2]);
+        Ok(Updated {
+            report: StepReport {
+                loss: sums[0] / count,
+                correct: (sums[1] / count).round() as usize,
+                lr: trainer.lr(self.step),
+                grad_norm,
+                macs: self.macs / passed.len().max(1) as u64,
+                teacher: None,
+            },
+            loss,
+            correct: correct as usize,
         })
     }
 }

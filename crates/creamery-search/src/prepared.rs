@@ -14,6 +14,7 @@ use crate::config::SearchConfig;
 use crate::fair::Fair;
 use crate::judge::Judge;
 use crate::method::Method;
+use crate::parts::Parts;
 use crate::prioritized::Prioritized;
 use crate::progressive::Progressive;
 use crate::sandwich::Sandwich;
@@ -53,7 +54,7 @@ impl<'a> Begun<'a> {
             method,
             selector: config.select.selector(method.has_board())?,
             validation: held_out(data)?,
-            device: creamery_nn::device(&config.device)?,
+            device: data.ranks.device(&config.device)?,
             pool: Pool::new(
                 space,
                 data,
@@ -77,7 +78,13 @@ impl<'a> Begun<'a> {
 /// Those that [`search`](crate::search()) would begin with.
 pub fn check_start(config: &SearchConfig, space: &Space, data: &RunData) -> Result<(), TrainError> {
     let begun = Begun::new(config, space, data)?;
-    plan(config, begun.method, space, data).check()
+    plan(config, begun.method, space, data).check()?;
+    Ok(check_parts(config, data)?)
+}
+
+fn check_parts(config: &SearchConfig, data: &RunData) -> Result<(), ConfigError> {
+    let parts = Parts::new(config.paths_per_step, data.ranks);
+    parts.check(config.train.batch, config.train.sync_norm)
 }
 
 fn plan(config: &SearchConfig, method: Method, space: &Space, data: &RunData) -> Plan {
@@ -97,6 +104,10 @@ fn plan(config: &SearchConfig, method: Method, space: &Space, data: &RunData) ->
     {
         identity.insert("latency table".into(), table.fingerprint());
     }
+    if config.paths_per_step > 1 {
+        let paths = config.paths_per_step.to_string();
+        identity.insert("paths per step".into(), paths);
+    }
     if method.has_phases() {
         identity.insert("epochs".into(), config.train.epochs.to_string());
     }
@@ -113,8 +124,11 @@ impl Prepared {
             pool,
             device,
         } = Begun::new(config, space, data)?;
+        check_parts(config, data)?;
         let (channels, classes) = (data.set.channels, data.set.classes.len());
         let supernet = supernet(method, space, channels, classes, config.seed, &device)?;
+        let sync_norm = config.train.sync_norm;
+        (data.ranks).check_norm(sync_norm, &device, supernet.layers())?;
         let judge = Rc::new(Judge::new(
             data,
             validation,
@@ -129,7 +143,7 @@ impl Prepared {
         let samplers = pool.samplers();
         let strategy = strategy(config, method, space, data, samplers, &judge, plan.steps())?;
         Ok(Self {
-            trainer: Trainer::new(supernet, &config.train, schedule, config.seed),
+            trainer: Trainer::new(supernet, &config.train, schedule, config.seed).among(data.ranks),
             strategy,
             selector,
             board: method.has_board(),
@@ -172,14 +186,10 @@ fn strategy(
     Ok(match method {
         Method::Cream | Method::CreamElastic => {
             let (cream, judge) = (&config.cream, Rc::clone(judge));
-            Box::new(Prioritized::new(
-                cream,
-                samplers,
-                judge,
-                method.is_elastic(),
-            ))
+            let strategy = Prioritized::new(cream, samplers, judge, method.is_elastic());
+            Box::new(strategy.with_paths(config.paths_per_step))
         }
-        Method::Spos => Box::new(Uniform::new(samplers)),
+        Method::Spos => Box::new(Uniform::new(samplers).with_paths(config.paths_per_step)),
         Method::Fairnas => Box::new(Fair::new(samplers, space.operations.len())),
         Method::Ofa => Box::new(Progressive::new(
             elastic,

@@ -1,22 +1,26 @@
 //! The strategy of Cream: one random path a step, taught by the prioritized paths.
 
+mod several;
+
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
 use creamery_data::Batch;
 use creamery_nn::Subnet;
 use creamery_space::{Architecture, Sampler};
+use creamery_train::collective::mean;
 use creamery_train::engine::{Position, StepReport};
 use creamery_train::event::{BoardRow, Event, Events, Teacher};
 use creamery_train::{Checkpoint, TrainError};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::board::{Board, Entry};
 use crate::config::CreamSettings;
 use crate::judge::Judge;
 use crate::matching::{Matching, choose};
-use crate::meta::{Examples, MetaNetwork, rho_gradient, taught_targets};
-use crate::passes::Passes;
+use crate::meta::{Examples, MetaNetwork, rho_gradient_along, taught_targets, teaching_gradient};
+use crate::passes::{Passes, Updated};
 use crate::strategy::{Strategy, draw};
 use crate::trainer::Trainer;
 
@@ -32,6 +36,8 @@ pub struct Prioritized {
     /// One for each bucket of the budget.
     samplers: Vec<Sampler>,
     teachers_learn: bool,
+    /// Paths of a step, each on a part of the batch.
+    paths: usize,
     state: State,
 }
 
@@ -94,8 +100,14 @@ impl Prioritized {
             judge,
             samplers,
             teachers_learn,
+            paths: 1,
             state,
         }
+    }
+
+    /// Trains so many paths a step, each on a part of the batch of its own.
+    pub fn with_paths(self, paths: usize) -> Self {
+        Self { paths, ..self }
     }
 
     fn rows(&self) -> Vec<BoardRow> {
@@ -132,6 +144,20 @@ impl Prioritized {
         path: &Subnet,
         trainer: &Trainer,
     ) -> Option<Match> {
+        let rng = creamery_rng::stream(trainer.seed(), "teacher", at.step);
+        self.match_by(rng, at, bucket, architecture, path, trainer)
+    }
+
+    /// [`match_teacher`](Self::match_teacher), where chance decides by this generator.
+    fn match_by(
+        &mut self,
+        mut rng: impl Rng,
+        at: Position,
+        bucket: usize,
+        architecture: &Architecture,
+        path: &Subnet,
+        trainer: &Trainer,
+    ) -> Option<Match> {
         let matching = self.settings.matching;
         let nobody = self.state.boards[bucket].entries().is_empty();
         if at.epoch < self.settings.warmup_epochs || matching == Matching::None || nobody {
@@ -144,11 +170,9 @@ impl Prioritized {
         let meta = self.meta(&phi, trainer.seed()).clone();
         let entries = self.state.boards[bucket].entries();
         let itself = entries.iter().position(|e| e.architecture == *architecture);
-        let mut rng = creamery_rng::stream(trainer.seed(), "teacher", at.step);
         let rho = self.settings.rho;
         let choice = choose(matching, &phi, entries, itself, &meta, rho, &mut rng)?;
-        let entry = self.state.boards[bucket].entry_mut(choice.index);
-        entry.taught += 1;
+        let entry = &entries[choice.index];
         Some(Match {
             rank: choice.index,
             rho: choice.rho,
@@ -242,11 +266,17 @@ impl Strategy for Prioritized {
         trainer: &mut Trainer,
         events: &mut Events,
     ) -> Result<StepReport, TrainError> {
+        if self.paths > 1 {
+            return self.step_of_several(at, batch, trainer, events);
+        }
         let step = at.step;
         let mut rng = creamery_rng::stream(trainer.seed(), "path", step);
         let (bucket, architecture) = draw(&self.samplers, &mut rng);
         let path = trainer.supernet.path(&architecture)?;
         let matched = self.match_teacher(at, bucket, &architecture, &path, trainer);
+        if let Some(matched) = &matched {
+            self.state.boards[bucket].entry_mut(matched.rank).taught += 1;
+        }
 
         let examples = trainer.examples(batch);
         let mut passes = Passes::new(batch, step);
@@ -258,7 +288,7 @@ impl Strategy for Prioritized {
         if let (Some(teacher), Some(matched)) = (&teacher, &matched) {
             taught.targets = taught_targets(taught.targets, teacher.clone(), matched.rho);
         }
-        let passed = passes.run(trainer, &path, taught, None)?;
+        let passed = passes.run_only(trainer, &path, taught)?;
 
         self.state.since_lesson += 1;
         if let (Some(matched), Some(teacher)) = (&matched, teacher)
@@ -269,7 +299,11 @@ impl Strategy for Prioritized {
                 .judge
                 .lesson(self.state.lessons, trainer.supernet.classes());
             let lr = trainer.lr(step);
-            let learned = rho_gradient(&path, &passed.gradients, &examples, teacher, &lesson, lr);
+            let mut gradient = passed.gradients;
+            let mut change = teaching_gradient(&path, &examples, teacher, trainer.norm());
+            let own = gradient.iter_mut().filter(|_| !passes.is_shared());
+            mean(trainer.ranks(), own.chain(&mut change), &mut []);
+            let learned = rho_gradient_along(&path, &gradient, &change, &lesson, lr);
             let lr_meta = self.settings.meta_lr;
             let meta = self.meta(&matched.phi, trainer.seed());
             let gradient =
@@ -291,17 +325,22 @@ impl Strategy for Prioritized {
         let macs = trainer.cost(&architecture)?.macs;
         // The path shares the weights; without it they are updated in place.
         drop(path);
-        let mut report = passes.update(trainer)?;
+        let Updated {
+            mut report,
+            loss,
+            correct,
+        } = passes.update(trainer)?;
         // What the path did, whatever its teacher learned beside it.
-        report.loss = passed.loss;
-        report.correct = passed.correct;
+        report.loss = loss;
+        report.correct = correct;
         report.macs = macs;
         report.teacher = matched.map(|m| Teacher {
             rank: m.rank,
             rho: m.rho,
         });
 
-        let top1 = 100.0 * passed.correct as f64 / batch.n as f64;
+        let images = trainer.portion(batch.n).batch();
+        let top1 = 100.0 * correct as f64 / images as f64;
         if self.state.usual.exceeded_by(top1)
             && self.nominate(step, bucket, architecture, trainer)?
         {
@@ -321,8 +360,14 @@ impl Strategy for Prioritized {
         events: &mut Events,
     ) -> Result<(), TrainError> {
         for board in &mut self.state.boards {
-            board
-                .rescore(|architecture| self.judge.confirm(trainer.supernet.path(architecture)?))?;
+            let entries = board.entries();
+            let scores = trainer.ranks().share_out(entries.len(), |index| {
+                let path = trainer.supernet.path(&entries[index].architecture)?;
+                self.judge.confirm_alone(path)
+            })?;
+            let mut scores = scores.into_iter();
+            let next = |_: &Architecture| Ok::<_, TrainError>(scores.next().unwrap_or_default());
+            board.rescore(next)?;
         }
         if self.settings.matching.needs_phi() {
             for bucket in 0..self.state.boards.len() {

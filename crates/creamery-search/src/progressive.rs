@@ -211,9 +211,12 @@ impl Strategy for Progressive {
                     .draw(phase, self.largest.resolution, &mut rng),
             };
             let path = trainer.supernet.path(&path)?;
-            passes.run(trainer, &path, examples.clone(), None)?;
+            match phase.paths() {
+                1 => passes.run_only(trainer, &path, examples.clone())?,
+                _ => passes.run(trainer, &path, examples.clone(), None)?,
+            };
         }
-        passes.update(trainer)
+        Ok(passes.update(trainer)?.report)
     }
 
     fn save(&self, checkpoint: &mut Checkpoint) {

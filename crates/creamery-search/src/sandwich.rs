@@ -4,7 +4,7 @@ use creamery_data::Batch;
 use creamery_space::{Architecture, Sampler};
 use creamery_train::engine::{Position, StepReport};
 use creamery_train::event::Events;
-use creamery_train::{TrainError, dropout_mask};
+use creamery_train::{TrainError, dropout_mask, own_images};
 
 use crate::config::ElasticSettings;
 use crate::meta::Examples;
@@ -50,9 +50,12 @@ impl Strategy for Sandwich {
         _events: &mut Events,
     ) -> Result<StepReport, TrainError> {
         let examples = trainer.examples(batch);
-        let shape = [batch.n, trainer.supernet.space().head_channels];
+        let portion = trainer.portion(batch.n);
+        let shape = [portion.batch(), trainer.supernet.space().head_channels];
         let (rate, seed) = (self.settings.dropout, trainer.seed());
+        // Drawn for the whole batch, so that it does not matter how many share it.
         let mask = dropout_mask(rate, seed, at.step, shape, trainer.device());
+        let mask = mask.map(|mask| own_images(mask, portion));
         let mut passes = Passes::new(batch, at.step);
         let largest = trainer.supernet.path(&self.largest)?;
         let passed = passes.run(trainer, &largest, examples.clone(), mask)?;
@@ -68,6 +71,6 @@ impl Strategy for Sandwich {
             let path = trainer.supernet.path(&path)?;
             passes.run(trainer, &path, taught.clone(), None)?;
         }
-        passes.update(trainer)
+        Ok(passes.update(trainer)?.report)
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use creamery_nn::{Gathered, Norm, SuperNet, loss};
 use creamery_space::{Architecture, Budget, Sampler, Space};
-use creamery_train::{ConfigError, Decay, TrainError, TrainSettings};
+use creamery_train::{ConfigError, Decay, Ranks, TrainError, TrainSettings};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -204,7 +204,7 @@ impl StepBench {
         supernet.gather(&mut gathered, &path, gradients, stats);
         // The path shares the weights; without it they are updated in place.
         drop(path);
-        trainer.update(gathered, step)?;
+        trainer.update(gathered, step, Ranks::default(), &mut [])?;
         self.step += 1;
         Ok(())
     }

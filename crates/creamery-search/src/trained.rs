@@ -6,7 +6,9 @@ use std::rc::Rc;
 use creamery_nn::{NnError, Subnet, SuperNet};
 use creamery_space::{Architecture, Space, SpaceError};
 use creamery_train::event::{Accuracy, BoardRow};
-use creamery_train::{Checkpoint, ConfigError, Layers, RunData, RunError, TrainError, engine};
+use creamery_train::{
+    Checkpoint, ConfigError, Layers, Ranks, RunData, RunError, TrainError, engine,
+};
 use toml::Table;
 
 use crate::config::SearchConfig;
@@ -76,6 +78,18 @@ impl Trained {
     /// # Errors
     /// If the run has no checkpoint yet, the images are not the run's, or something is damaged.
     pub fn open(folder: &Path, config: SearchConfig) -> Result<Self, TrainError> {
+        Self::open_among(Ranks::default(), folder, config)
+    }
+
+    /// [`open`](Self::open) by one of several ranks, which share out the evaluations of its paths.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_among(
+        ranks: Ranks,
+        folder: &Path,
+        config: SearchConfig,
+    ) -> Result<Self, TrainError> {
         let path = engine::checkpoint_path(folder);
         if !path.exists() {
             return Err(ConfigError::Value(format!(
@@ -88,7 +102,10 @@ impl Trained {
         let space = space(folder)?;
         let set = RunData::open(&config.data)?;
         let resolution = config.resolution_on(&space, &set);
-        let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
+        let data = RunData {
+            ranks,
+            ..RunData::prepare(set, &config.data, resolution, config.seed)?
+        };
         let Prepared {
             judge,
             plan,
@@ -125,6 +142,29 @@ impl Trained {
     /// If the architecture is not one of the space, or images cannot be read.
     pub fn validate(&self, architecture: &Architecture) -> Result<(Accuracy, Subnet), TrainError> {
         self.judge.validate(self.path(architecture)?)
+    }
+
+    /// The accuracies of [`validate`](Self::validate) of some paths, which the ranks share out.
+    ///
+    /// # Errors
+    /// As for [`validate`](Self::validate).
+    pub fn validate_each(&self, paths: &[Architecture]) -> Result<Vec<Accuracy>, TrainError> {
+        // As bits, because a loss need not be a number, and JSON knows nothing else.
+        let accuracies = self.data.ranks.share_out(paths.len(), |index| {
+            let accuracy = self.judge.validate_alone(self.path(&paths[index])?)?;
+            let values = [accuracy.top1, accuracy.top5, accuracy.loss];
+            Ok::<_, TrainError>((values.map(f64::to_bits), accuracy.images))
+        })?;
+        let accuracy = |(bits, images): ([u64; 3], usize)| {
+            let [top1, top5, loss] = bits.map(f64::from_bits);
+            Accuracy {
+                top1,
+                top5,
+                loss,
+                images,
+            }
+        };
+        Ok(accuracies.into_iter().map(accuracy).collect())
     }
 }
 

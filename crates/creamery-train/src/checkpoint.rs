@@ -172,7 +172,16 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`].
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        let (tensors, metadata) = read(path)?;
+        let bytes = fs::read(path).map_err(|e| RunError::io("read", path, e))?;
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// Reads a checkpoint out of the bytes of the file that `path` names.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let (tensors, metadata) = parse(path, bytes)?;
         let json = scalar_state(path, &metadata)?;
         let mut sections: BTreeMap<String, Vec<NamedTensor>> = BTreeMap::new();
         for mut tensor in tensors {
@@ -188,6 +197,23 @@ impl Checkpoint {
             json,
             tensors: sections,
         })
+    }
+
+    /// A short hash of all of it, 16 hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let state = serde_json::to_vec(&self.json).expect("state is plain data");
+        hasher.update(&state);
+        for (section, tensors) in &self.tensors {
+            hasher.update(section.as_bytes());
+            for tensor in tensors {
+                hasher.update(tensor.name.as_bytes());
+                for value in &tensor.values {
+                    hasher.update(&value.to_le_bytes());
+                }
+            }
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
     }
 
     /// Reads the scalar state of a checkpoint, and none of its tensors.
@@ -334,12 +360,20 @@ pub(crate) fn read_metadata(path: &Path) -> Result<HashMap<String, String>, Chec
 
 fn read(path: &Path) -> Result<(Vec<NamedTensor>, HashMap<String, String>), CheckpointError> {
     let bytes = fs::read(path).map_err(|e| RunError::io("read", path, e))?;
+    parse(path, &bytes)
+}
+
+/// The tensors, by name, and the metadata of a safetensors file.
+fn parse(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(Vec<NamedTensor>, HashMap<String, String>), CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged {
         path: path.to_owned(),
         reason,
     };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter() {
         if view.dtype() != Dtype::F32 {

@@ -2,6 +2,7 @@
 
 use creamery_data::{Augment, DataSet, Normalisation, Pipeline, Split, hold_out};
 
+use crate::collective::Ranks;
 use crate::settings::DataSettings;
 use crate::{ConfigError, TrainError};
 
@@ -16,6 +17,8 @@ pub struct RunData {
     pub validation: Option<Split>,
     /// From decoded images to the network's input, normalised by the images to train on.
     pub pipeline: Pipeline,
+    /// Who works on them: this process alone, unless somebody else is set here.
+    pub ranks: Ranks,
 }
 
 impl RunData {
@@ -77,6 +80,7 @@ impl RunData {
             train,
             validation,
             pipeline,
+            ranks: Ranks::default(),
         })
     }
 

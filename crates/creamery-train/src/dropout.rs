@@ -1,6 +1,7 @@
 //! What a step drops: features in front of the classifier, and whole blocks.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use creamery_data::Portion;
 use rand::{Rng, RngExt};
 
 /// The mask of a step, `[images, features]`: 0 where a feature is dropped, `1 / (1 - rate)` where it is kept. None at
@@ -18,6 +19,16 @@ pub fn dropout_mask(
     let mut rng = creamery_rng::stream(seed, "dropout", step);
     let mask = factors(rate, shape.iter().product(), &mut rng);
     Some(Tensor::from_data(TensorData::new(mask, shape), device))
+}
+
+/// What there is of a portion's images of something that there is of each image of the whole batch.
+pub fn own_images<const D: usize>(of_all: Tensor<D>, portion: Portion) -> Tensor<D> {
+    if portion.len() == portion.batch() {
+        return of_all;
+    }
+    let images = portion.places().into_iter();
+    let images = images.map(|place| of_all.clone().slice([place..place + 1]));
+    Tensor::cat(images.collect(), 0)
 }
 
 /// The masks of drop-path of a step, one for each rate, each `[images, 1, 1, 1]` as [`dropout_mask`]'s; none at a rate

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use creamery_data::{Batch, Loader, Pipeline, Split};
 use serde::{Deserialize, Serialize};
 
+use crate::collective::Ranks;
 use crate::event::{Accuracy, Event, Events, Images, Teacher};
 use crate::memory::peak_memory;
 use crate::run::MetricsFile;
 use crate::{
-    Checkpoint, CheckpointError, DataSettings, Identity, RunData, RunFolder, TrainError,
+    Checkpoint, CheckpointError, DataSettings, Identity, RunData, RunError, RunFolder, TrainError,
     TrainSettings,
 };
 
@@ -115,6 +116,8 @@ pub struct Plan {
     pub checkpoint_every: Duration,
     /// What a run must share with the one that it resumes.
     pub identity: Identity,
+    /// Who trains together.
+    pub ranks: Ranks,
 }
 
 impl Plan {
@@ -137,6 +140,7 @@ impl Plan {
             workers: source.workers,
             checkpoint_every: train.checkpoint_every(),
             identity,
+            ranks: data.ranks,
         }
     }
 
@@ -150,15 +154,24 @@ impl Plan {
         self.steps_per_epoch() * self.epochs
     }
 
-    /// Refuses images that do not fill one batch.
+    /// Refuses images that do not fill one batch, and batches that the ranks do not share evenly.
     ///
     /// # Errors
-    /// [`TrainError::SmallerThanBatch`].
+    /// [`TrainError::SmallerThanBatch`], [`TrainError::Uneven`].
     pub fn check(&self) -> Result<(), TrainError> {
         if self.batch == 0 || self.train.len() < self.batch {
             return Err(TrainError::SmallerThanBatch {
                 images: self.train.len(),
                 batch: self.batch,
+            });
+        }
+        let (ranks, batch) = (self.ranks.size(), self.batch);
+        if !batch.is_multiple_of(ranks) {
+            let mend = (batch + ranks / 2) / ranks * ranks;
+            return Err(TrainError::Uneven {
+                ranks,
+                batch,
+                mend: mend.max(ranks),
             });
         }
         Ok(())
@@ -274,6 +287,8 @@ struct Engine<'a> {
     /// The end of the time that `progress.seconds` counts.
     clock: Instant,
     saved: Instant,
+    /// Bytes that ranks have summed up to the start of the epoch, and the steps of it done by this process.
+    summed: (u64, u64),
 }
 
 impl<'a> Engine<'a> {
@@ -285,13 +300,14 @@ impl<'a> Engine<'a> {
     ) -> Result<Self, TrainError> {
         let path = checkpoint_path(run.path());
         let mut progress = Progress::default();
-        if path.exists() {
-            let mut checkpoint = Checkpoint::load(&path)?;
+        if let Some(mut checkpoint) = load(&path, plan.ranks)? {
             plan.identity.check(&checkpoint.get("identity")?)?;
             progress = checkpoint.get("engine")?;
             task.load(&mut checkpoint)?;
         }
-        events.record_in(MetricsFile::open(run, progress.metrics_bytes)?);
+        if run.is_writer() {
+            events.record_in(MetricsFile::open(run, progress.metrics_bytes)?);
+        }
         let engine = Self {
             task,
             plan,
@@ -300,6 +316,7 @@ impl<'a> Engine<'a> {
             progress,
             clock: Instant::now(),
             saved: Instant::now(),
+            summed: (plan.ranks.summed_bytes(), 0),
         };
         engine.events.emit(Event::Started {
             task: engine.task.name().to_owned(),
@@ -328,14 +345,14 @@ impl<'a> Engine<'a> {
             let mut loader = Loader::train(
                 &self.plan.train,
                 &self.plan.pipeline,
-                self.plan.batch,
+                self.plan.ranks.portion(self.plan.batch),
                 self.plan.seed,
                 at.epoch,
                 at.batch,
                 self.plan.workers,
             )?;
             while self.progress.at.epoch == at.epoch {
-                if stop.load(Ordering::Relaxed) {
+                if self.plan.ranks.stop(stop.load(Ordering::Relaxed)) {
                     self.checkpoint()?;
                     return Ok(Ended::Stopped {
                         step: self.progress.at.step,
@@ -379,12 +396,13 @@ impl<'a> Engine<'a> {
             step: at.step,
             epoch: at.epoch,
             loss: report.loss,
-            top1: percent(report.correct, batch.n),
+            top1: percent(report.correct, self.plan.batch),
             lr: report.lr,
             grad_norm: report.grad_norm,
             macs: report.macs,
             teacher: report.teacher,
         })?;
+        self.summed.1 += 1;
         let next = &mut self.progress.at;
         next.step += 1;
         next.batch += 1;
@@ -399,10 +417,12 @@ impl<'a> Engine<'a> {
     fn end_epoch(&mut self) -> Result<(), TrainError> {
         let at = self.progress.at;
         let Validation { accuracy, raw } = self.task.end_epoch(at, self.events)?;
+        self.compare_ranks(at.epoch - 1)?;
         self.tick();
         let steps = self.plan.steps_per_epoch();
         let images = steps * self.plan.batch as u64;
         let seconds = self.progress.seconds - self.progress.epoch_seconds;
+        let summed_bytes = self.summed_bytes();
         self.events.emit(Event::Epoch {
             epoch: at.epoch - 1,
             loss: self.progress.loss / steps as f64,
@@ -411,6 +431,7 @@ impl<'a> Engine<'a> {
             data_wait: self.progress.data_wait - self.progress.epoch_data_wait,
             validation: accuracy,
             raw,
+            summed_bytes,
         })?;
         self.progress.loss = 0.0;
         self.progress.correct = 0;
@@ -420,11 +441,43 @@ impl<'a> Engine<'a> {
         self.checkpoint()
     }
 
+    /// Bytes of gradients that a rank has summed with others in a step since the last call.
+    fn summed_bytes(&mut self) -> Option<u64> {
+        let ranks = self.plan.ranks;
+        let (before, steps) = std::mem::replace(&mut self.summed, (ranks.summed_bytes(), 0));
+        let bytes = ranks.summed_bytes() - before;
+        (!ranks.is_alone() && steps > 0).then(|| bytes / steps)
+    }
+
+    /// Refuses to go on, or to save anything, if a rank's state is no longer that of the others.
+    fn compare_ranks(&self, epoch: u64) -> Result<(), TrainError> {
+        let ranks = self.plan.ranks;
+        if ranks.is_alone() {
+            return Ok(());
+        }
+        let mut state = Checkpoint::default();
+        self.task.save(&mut state);
+        let mut hashes = ranks.gather(&state.fingerprint()).into_iter().enumerate();
+        let expected = hashes.next().map(|(_, hash)| hash).unwrap_or_default();
+        match hashes.find(|(_, hash)| *hash != expected) {
+            None => Ok(()),
+            Some((rank, found)) => Err(TrainError::Drifted {
+                rank,
+                epoch,
+                found,
+                expected,
+            }),
+        }
+    }
+
     fn checkpoint(&mut self) -> Result<(), TrainError> {
         self.tick();
         self.events.emit(Event::Checkpoint {
             step: self.progress.at.step,
         })?;
+        if !self.run.is_writer() {
+            return Ok(());
+        }
         self.progress.metrics_bytes = self.events.recorded_bytes();
         let mut checkpoint = Checkpoint::default();
         checkpoint.put("engine", &self.progress);
@@ -444,6 +497,21 @@ impl<'a> Engine<'a> {
         let peak = &mut self.progress.peak_memory_bytes;
         *peak = (*peak).max(peak_memory());
     }
+}
+
+/// The run's checkpoint, if it has one: rank 0 reads it for all.
+fn load(path: &Path, ranks: Ranks) -> Result<Option<Checkpoint>, CheckpointError> {
+    if !ranks.broadcast(path.exists()) {
+        return Ok(None);
+    }
+    if ranks.is_alone() {
+        return Checkpoint::load(path).map(Some);
+    }
+    let bytes = match ranks.is_root() {
+        true => std::fs::read(path).map_err(|e| RunError::io("read", path, e))?,
+        false => Vec::new(),
+    };
+    Checkpoint::from_bytes(path, &ranks.broadcast_bytes(bytes)).map(Some)
 }
 
 fn percent(part: usize, whole: usize) -> f64 {

@@ -50,6 +50,52 @@ pub enum TrainError {
         /// Images of a batch.
         batch: usize,
     },
+    /// The ranks cannot share a batch.
+    #[error(
+        "{ranks} ranks do not share batches of {batch} images evenly: give --batch {mend}, or start as many ranks as divide {batch}"
+    )]
+    Uneven {
+        /// How many ranks there are.
+        ranks: usize,
+        /// Images of a batch.
+        batch: usize,
+        /// A batch near it that would do.
+        mend: usize,
+    },
+    /// The ranks of a job differ in something that they must have in common.
+    #[error(
+        "rank {rank} ({host}) has another {what} than rank 0 ({root}): `{found}`, not `{expected}`{mend}"
+    )]
+    RanksDiffer {
+        /// The first rank that differs.
+        rank: usize,
+        /// Its machine.
+        host: String,
+        /// The machine of rank 0.
+        root: String,
+        /// What differs.
+        what: String,
+        /// On that rank.
+        found: String,
+        /// On rank 0.
+        expected: String,
+        /// What would do, after a colon.
+        mend: String,
+    },
+    /// The ranks of a job have come apart.
+    #[error(
+        "the state of rank {rank} is no longer that of rank 0 after epoch {epoch} ({found}, not {expected}): its machine computes otherwise; leave it out and go on from the last checkpoint with --resume"
+    )]
+    Drifted {
+        /// The first rank that differs.
+        rank: usize,
+        /// The epoch, counted from 0.
+        epoch: u64,
+        /// The hash of its state.
+        found: String,
+        /// That of rank 0.
+        expected: String,
+    },
     /// Anything that a task of another crate reports.
     #[error("{0}")]
     Task(Box<dyn std::error::Error + Send + Sync>),
@@ -73,14 +119,17 @@ impl TrainError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Data(error) => error.is_usage(),
-            Self::Config(_) | Self::SmallerThanBatch { .. } => true,
+            Self::Config(_)
+            | Self::SmallerThanBatch { .. }
+            | Self::Uneven { .. }
+            | Self::RanksDiffer { .. } => true,
             Self::Run(error) => !matches!(error, RunError::Io { .. }),
             Self::Checkpoint(error) => matches!(
                 error,
                 CheckpointError::Other { .. } | CheckpointError::Model { .. }
             ),
             Self::Nn(error) => matches!(error, NnError::Space(_) | NnError::Device(_)),
-            Self::NotFinite { .. } | Self::Task(_) => false,
+            Self::NotFinite { .. } | Self::Drifted { .. } | Self::Task(_) => false,
         }
     }
 }

@@ -114,6 +114,9 @@ pub enum Event {
         /// That of the weights as they are trained, where a moving average of them is handed out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         raw: Option<Accuracy>,
+        /// Bytes of gradients that each rank sums with the others in a step of this epoch, where there are others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summed_bytes: Option<u64>,
     },
     /// A selector evaluated a path of the trained supernet.
     Evaluated {

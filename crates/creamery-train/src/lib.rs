@@ -36,6 +36,7 @@
 //! ```
 
 pub mod checkpoint;
+pub mod collective;
 mod config;
 mod confusion;
 mod data;
@@ -55,12 +56,13 @@ mod schedule;
 mod settings;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Identity};
+pub use collective::Ranks;
 pub use config::{ConfigError, Layers, merge, nearest};
 pub use confusion::{ClassAccuracy, Confusion};
 pub use data::RunData;
-pub use dropout::dropout_mask;
+pub use dropout::{dropout_mask, own_images};
 pub use error::TrainError;
-pub use eval::{Tally, Views, evaluate, evaluate_each, images};
+pub use eval::{Answers, Tally, Views, evaluate, evaluate_across, evaluate_each, images};
 pub use init::{Init, start_from};
 pub use memory::peak_memory;
 pub use model::{Model, ModelInput};

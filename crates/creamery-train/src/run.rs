@@ -66,8 +66,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held for as long as the run lives; the system releases it when the process ends, however it ends.
-    _lock: File,
+    /// Held for as long as the run lives; the system releases it when the process ends, however it ends. None of a rank
+    /// that only watches.
+    lock: Option<File>,
 }
 
 impl RunFolder {
@@ -113,7 +114,7 @@ impl RunFolder {
                 Ok(()) => {
                     return Ok(Self {
                         path: path.to_owned(),
-                        _lock: lock,
+                        lock: Some(lock),
                     });
                 }
                 // Whoever only asks whether the folder is held has it for a moment.
@@ -142,6 +143,19 @@ impl RunFolder {
         }
     }
 
+    /// The folder of a run that another rank holds: nothing is written there.
+    pub fn watched(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            lock: None,
+        }
+    }
+
+    /// Whether this process writes the run's files.
+    pub fn is_writer(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// The first of `runs/NAME-1`, `runs/NAME-2`, .. that does not exist.
     pub fn free_name(runs: &Path, name: &str) -> PathBuf {
         (1..)
@@ -160,19 +174,25 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// Writes a file whole or not at all.
+    /// Writes a file whole or not at all; a folder that is watched stays as it is.
     ///
     /// # Errors
     /// [`RunError::Io`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        if !self.is_writer() {
+            return Ok(());
+        }
         write_atomically(&self.file(name), bytes)
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it is there and the folder is not only watched.
     ///
     /// # Errors
     /// [`RunError::Io`].
     pub fn remove(&self, name: &str) -> Result<(), RunError> {
+        if !self.is_writer() {
+            return Ok(());
+        }
         let path = self.file(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

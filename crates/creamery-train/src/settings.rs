@@ -215,6 +215,8 @@ pub struct TrainSettings {
     pub label_smoothing: f64,
     /// Momentum of batch norms' running statistics.
     pub norm_momentum: f64,
+    /// Batch norms by the statistics of the whole batch where several ranks have parts of it, instead of each by its own.
+    pub sync_norm: bool,
     /// Seconds between two checkpoints at the most.
     pub checkpoint_seconds: f64,
 }
@@ -239,6 +241,7 @@ impl Default for TrainSettings {
             clip_norm: 5.0,
             label_smoothing: 0.1,
             norm_momentum: 0.1,
+            sync_norm: false,
             checkpoint_seconds: 60.0,
         }
     }

@@ -128,6 +128,7 @@ fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
                 top1,
                 images_per_second: 1234.5,
                 data_wait: 0.0,
+                summed_bytes: None,
                 validation: None,
                 raw: None,
             })?;

@@ -19,6 +19,7 @@
 //! // Writes: epoch 1/8  loss 1.234  train 61.5%  1,400 images/s  36s left
 //! events.emit(Event::Epoch {
 //!     epoch: 0, loss: 1.234, top1: 61.5, images_per_second: 1400.0, data_wait: 0.0, validation: None, raw: None,
+//!     summed_bytes: None,
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -130,6 +130,7 @@ impl Observer for Progress {
                 data_wait,
                 validation,
                 raw,
+                summed_bytes: _,
             } => {
                 let end = EpochEnd {
                     epoch,
@@ -226,6 +227,7 @@ mod tests {
                     data_wait: 0.0,
                     validation: None,
                     raw: None,
+                    summed_bytes: None,
                 });
             }
         }

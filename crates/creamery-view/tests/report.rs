@@ -71,6 +71,7 @@ fn events() -> Vec<Event> {
                 top1: 20.0,
                 images_per_second: 100.0,
                 data_wait: 0.1,
+                summed_bytes: None,
                 validation: Some(Accuracy {
                     top1: 40.0,
                     top5: 90.0,

@@ -164,7 +164,7 @@ impl<'a> Cells<'a> {
         let Some(found) = self.search(row, seed)? else {
             return Ok(None);
         };
-        if interrupt::stop_flag()?.load(Ordering::Relaxed) {
+        if (self.global.ranks).any(interrupt::stop_flag()?.load(Ordering::Relaxed)) {
             return Ok(None);
         }
         let (top1, seconds) = match row.settings.retrain(seed) {
@@ -189,7 +189,8 @@ impl<'a> Cells<'a> {
     fn search(&mut self, row: &Row, seed: u64) -> Result<Option<SearchResult>, CommandError> {
         let config = row.settings.search(seed);
         let path = self.path(row, seed, Task::Search.command());
-        let start = match left::<SearchConfig, SearchResult>(path, Task::Search)? {
+        let start = match left::<SearchConfig, SearchResult>(path, Task::Search, self.global.ranks)?
+        {
             Left::Nothing(result) => return Ok(Some(result)),
             Left::Run(start) => start,
         };
@@ -206,10 +207,11 @@ impl<'a> Cells<'a> {
         config: &RetrainConfig,
     ) -> Result<Option<RetrainResult>, CommandError> {
         let path = self.path(row, found.seed, Task::Retrain.command());
-        let start = match left::<RetrainConfig, RetrainResult>(path, Task::Retrain)? {
-            Left::Nothing(result) => return Ok(Some(result)),
-            Left::Run(start) => start,
-        };
+        let start =
+            match left::<RetrainConfig, RetrainResult>(path, Task::Retrain, self.global.ranks)? {
+                Left::Nothing(result) => return Ok(Some(result)),
+                Left::Run(start) => start,
+            };
         let network = arch::of_run(&self.path(row, found.seed, Task::Search.command()))?;
         let resolution = network.architecture.resolution;
         let set = self.sets.open(&config.data)?.set.clone();

@@ -1,6 +1,7 @@
 //! The command line as clap reads it.
 
 use clap::{Args, Parser, Subcommand};
+use creamery_train::Ranks;
 
 use crate::answer::Answer;
 use crate::commands::{
@@ -47,6 +48,9 @@ pub(crate) struct Global {
     /// Threads that compute [default: all cores; one for profile]
     #[arg(long, value_name = "N", global = true, value_parser = threads)]
     pub threads: Option<usize>,
+    /// Who works together: see [`Command::is_mpi`].
+    #[arg(skip)]
+    pub ranks: Ranks,
 }
 
 impl Global {
@@ -106,6 +110,19 @@ impl Command {
             Self::Serve(args) => serve::run(args, global),
             Self::Bench(args) => bench::run(args, global),
             Self::Profile(args) => profile::run(args, global),
+        }
+    }
+
+    /// Whether it is to be one job of all processes that mpirun or srun has started.
+    pub fn is_mpi(&self) -> bool {
+        match self {
+            Self::Search(args) => args.run.place.mpi,
+            Self::Select(args) => args.place.mpi,
+            Self::Retrain(args) => args.run.place.mpi,
+            Self::Ablate(args) => args.mpi,
+            Self::Rank(args) => args.mpi,
+            Self::Bench(args) => args.mpi(),
+            _ => false,
         }
     }
 

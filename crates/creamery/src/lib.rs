@@ -35,6 +35,7 @@ mod interrupt;
 mod model_file;
 mod overview;
 mod per_class;
+mod ranks;
 mod recorded;
 mod repeat;
 mod run_args;
@@ -56,7 +57,8 @@ pub fn run<A>(args: impl IntoIterator<Item = A>, out: &mut dyn Write) -> u8
 where
     A: Into<OsString> + Clone,
 {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let mut cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // Also the way of `--help`; a closed pipe is no reason to complain.
@@ -64,14 +66,44 @@ where
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let done = threads(cli.global.threads.or(cli.command.threads()))
-        // Operators called from within the pool need not wake its threads one by one.
-        .and_then(|pool| pool.install(|| cli.command.run(&cli.global)))
-        .and_then(|answer| print(&answer, &cli.global, out).map(|()| answer.exit_code()));
-    done.unwrap_or_else(|error| {
-        let _ = writeln!(io::stderr(), "error: {}", error.with_causes());
-        error.exit_code()
-    })
+    if !cli.command.is_mpi() {
+        return work(&cli, out).unwrap_or_else(|error| tell(&error));
+    }
+    let ranks = match ranks::join() {
+        Ok(ranks) => ranks,
+        Err(error) => return tell(&error),
+    };
+    let member = ranks::Member::new(ranks);
+    cli.global.ranks = ranks;
+    // One rank speaks for all.
+    cli.global.quiet |= !ranks.is_root();
+    cli.global
+        .note(&format!("{} ranks share the work", ranks.size()));
+    let args = args.iter().map(|arg| arg.to_string_lossy().into_owned());
+    let alike = ranks::check_program(ranks, &args.skip(1).collect::<Vec<_>>());
+    match alike.and_then(|()| work(&cli, out)) {
+        Ok(code) => {
+            member.finish();
+            code
+        }
+        Err(error) => member.fail(&error),
+    }
+}
+
+/// Runs a command and prints its answer.
+fn work(cli: &Cli, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let pool = threads(cli.global.threads.or(cli.command.threads()))?;
+    // Operators called from within the pool need not wake its threads one by one.
+    let answer = pool.install(|| cli.command.run(&cli.global))?;
+    if cli.global.ranks.is_root() {
+        print(&answer, &cli.global, out)?;
+    }
+    Ok(answer.exit_code())
+}
+
+fn tell(error: &CommandError) -> u8 {
+    let _ = writeln!(io::stderr(), "error: {}", error.with_causes());
+    error.exit_code()
 }
 
 /// The threads that compute: so many, or one for each core.

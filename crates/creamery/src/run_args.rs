@@ -41,6 +41,9 @@ pub(crate) struct PlaceArgs {
     /// Go on with the run in --out, where it was stopped or killed
     #[arg(help_heading = "Run", long, requires = "out")]
     pub resume: bool,
+    /// Share the work with the other processes that mpirun or srun has started; see docs/cluster.md
+    #[arg(help_heading = "Run", long)]
+    pub mpi: bool,
     /// Read settings from a TOML file, such as the run.toml of another run
     #[arg(help_heading = "Run", short, long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,

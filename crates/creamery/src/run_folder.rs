@@ -10,20 +10,22 @@ use std::path::{Path, PathBuf};
 use creamery_data::DataSet;
 use creamery_search::Method;
 use creamery_space::Space;
-use creamery_train::RunFolder;
 use creamery_train::engine::checkpoint_path;
+use creamery_train::{Ranks, RunFolder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::error::CommandError;
+use crate::ranks;
 use crate::recorded::{LATENCY_TABLE, Recorded, Task, differences, table};
 use crate::run_args::{PlaceArgs, at};
 use crate::shell::quoted;
 
 /// Settings that the state of a run depends on, so that going on with others would train something else.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 12] = [
     "method",
+    "paths_per_step",
     "seed",
     "resolution",
     "budget",
@@ -76,9 +78,11 @@ impl Previous {
     pub fn open<C: Serialize + DeserializeOwned>(
         args: &PlaceArgs,
         task: Task,
+        ranks: Ranks,
     ) -> Result<Option<Self>, CommandError> {
         let path = args.out.as_deref().filter(|_| args.resume);
-        path.map(|path| Self::at::<C>(path, task)).transpose()
+        path.map(|path| Self::at::<C>(path, task, ranks))
+            .transpose()
     }
 
     /// Opens the run in a folder.
@@ -88,9 +92,10 @@ impl Previous {
     pub fn at<C: Serialize + DeserializeOwned>(
         path: &Path,
         task: Task,
+        ranks: Ranks,
     ) -> Result<Self, CommandError> {
         Ok(Self {
-            run: RunFolder::resume(path)?,
+            run: ranks::folder(ranks, path, RunFolder::resume)?,
             was: Recorded::read::<C>(path, task)?,
         })
     }
@@ -180,7 +185,7 @@ pub(crate) enum Start {
 }
 
 impl Start {
-    /// The workplace of the run, ready to be furnished.
+    /// The workplace of the run, ready to be furnished. Ranks take it together, once all have read what there is.
     ///
     /// # Errors
     /// If the folder cannot be used, or the run be gone on with so.
@@ -189,9 +194,11 @@ impl Start {
         config: &impl Serialize,
         space: &Space,
         set: &DataSet,
+        ranks: Ranks,
     ) -> Result<Workplace, CommandError> {
+        ranks.barrier();
         match self {
-            Self::New(path) => Workplace::create(&path, config),
+            Self::New(path) => Workplace::create(&ranks::common_path(ranks, path), config, ranks),
             Self::GoOn(previous) => previous.go_on(config, space, set).map(Workplace::resumed),
         }
     }
@@ -210,9 +217,15 @@ impl Workplace {
     ///
     /// # Errors
     /// If the folder holds anything or cannot be written.
-    pub fn create(path: &Path, config: &impl Serialize) -> Result<Self, CommandError> {
-        let run = RunFolder::create(path, &run_toml(&table(config)))?;
-        Ok(Self { run, begun: true })
+    pub fn create(
+        path: &Path,
+        config: &impl Serialize,
+        ranks: Ranks,
+    ) -> Result<Self, CommandError> {
+        let text = run_toml(&table(config));
+        let run = ranks::folder(ranks, path, |path| RunFolder::create(path, &text))?;
+        let begun = run.is_writer();
+        Ok(Self { run, begun })
     }
 
     /// That of a run which is gone on with.
@@ -308,7 +321,7 @@ mod tests {
         let config = Table::from_iter([("seed".to_owned(), Value::Integer(1))]);
         let path = folder.path().join("run");
         let begin = || {
-            let place = Workplace::create(&path, &config).unwrap();
+            let place = Workplace::create(&path, &config, Ranks::default()).unwrap();
             assert!(!place.is_furnished());
             place.furnish(&space).unwrap();
             place

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use creamery_train::Outcome;
+use creamery_train::{Outcome, Ranks};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,7 +20,7 @@ pub(crate) enum Left<R> {
 ///
 /// # Errors
 /// If the folder holds the run of another command, is damaged, or in use.
-pub(crate) fn left<C, R>(path: PathBuf, task: Task) -> Result<Left<R>, CommandError>
+pub(crate) fn left<C, R>(path: PathBuf, task: Task, ranks: Ranks) -> Result<Left<R>, CommandError>
 where
     C: Serialize + DeserializeOwned,
     R: DeserializeOwned,
@@ -28,7 +28,7 @@ where
     if !path.join("run.toml").exists() {
         return Ok(Left::Run(Start::New(path)));
     }
-    let previous = Previous::at::<C>(&path, task)?;
+    let previous = Previous::at::<C>(&path, task, ranks)?;
     Ok(match previous.result()? {
         Some(result) => Left::Nothing(result),
         None => Left::Run(Start::GoOn(previous.into())),

@@ -310,6 +310,7 @@ impl Pass<'_> {
             self.grid.run(&[Phase {
                 task: &task,
                 join: &join,
+                all: None,
             }]);
         }
         // SAFETY: the tasks have written, or joined, all columns.
@@ -365,13 +366,24 @@ impl Pass<'_> {
             let pool = |group: &Range<usize>| step.pool(group, squeezed, &gated.sums);
             let convolve = |group: &Range<usize>, chunk: usize| step.convolve(group, chunk);
             let join = |group: &Range<usize>| step.join(group, grads);
+            // SAFETY: all groups are joined, and no task runs.
+            let pool_all = || unsafe { step.norm.set_across(shape.images * self.outer) };
+            let convolve_all = || {
+                if let Some(norm) = step.expand_norm {
+                    // SAFETY: as above.
+                    unsafe { norm.set_across(shape.images * inner) };
+                }
+            };
+            let across = self.saved.depthwise.norm.is_across();
             let pool = Phase {
                 task: &|_, _| {},
                 join: &pool,
+                all: if across { Some(&pool_all) } else { None },
             };
             let convolve = Phase {
                 task: &convolve,
                 join: &join,
+                all: if across { Some(&convolve_all) } else { None },
             };
             match (step.expand_norm, &self.weights.expand, &self.saved.expand) {
                 (Some(norm), Some(weights), Some(saved)) => {

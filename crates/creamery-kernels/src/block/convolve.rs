@@ -65,7 +65,7 @@ impl DepthwiseStep<'_> {
                 }
             }
             // SAFETY: the group is this task's.
-            unsafe { self.norm.set(block, totals, images * pass.outer) };
+            unsafe { self.norm.found(block, totals, images * pass.outer) };
         }
     }
 

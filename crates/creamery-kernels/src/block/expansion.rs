@@ -90,6 +90,7 @@ impl Expansion<'_> {
                 Phase {
                     task: &task,
                     join: &|_| {},
+                    all: None,
                 },
             ]);
         }
@@ -111,6 +112,7 @@ impl Expansion<'_> {
             grid.run(&[Phase {
                 task: &task,
                 join: &|_| {},
+                all: None,
             }]);
         }
         // SAFETY: the groups have written all rows.

@@ -4,13 +4,14 @@ use super::project::project;
 use super::squeeze::{self, SavedSqueeze};
 use super::stage::{Convolution, Expanded, Stage};
 use super::{BlockForward, BlockSaved, BlockShape, BlockStats, BlockWeights, check};
+use crate::across::Everywhere;
 use crate::depthwise::Window;
 use crate::elementwise::Activate;
 use crate::error::KernelError;
 use crate::grid::{Grid, Phase};
 use crate::isa::{self, Proof};
 use crate::map::SavedMap;
-use crate::norm::{MOMENTS, Parts, set_by_moments};
+use crate::norm::{By, MOMENTS, Parts, set_across, set_by_moments};
 use crate::pool::Buffer;
 use crate::shared::Shared;
 use crate::simd::LANES;
@@ -26,9 +27,23 @@ pub fn forward(
     weights: &BlockWeights<'_>,
     x: &[f32],
 ) -> Result<BlockForward, KernelError> {
+    forward_across(shape, weights, x, None)
+}
+
+/// [`forward`] of a part of a batch that other processes have the rest of, normalised by the statistics of all of it.
+/// So is [`super::backward`] then: it gives the gradients of the weights that come from this part, and all of that of x.
+///
+/// # Errors
+/// As for [`forward`].
+pub fn forward_across(
+    shape: &BlockShape,
+    weights: &BlockWeights<'_>,
+    x: &[f32],
+    across: Option<Everywhere>,
+) -> Result<BlockForward, KernelError> {
     let window = check(shape, weights, x)?;
     let isa = isa::current();
-    let (y, saved) = together(|| run(isa, shape, weights, x, &window));
+    let (y, saved) = together(|| run(isa, shape, weights, x, &window, across));
     let stats = BlockStats {
         expand: saved.expand.as_ref().map(|map| map.norm.stats()),
         depthwise: saved.depthwise.norm.stats(),
@@ -44,7 +59,9 @@ fn run(
     weights: &BlockWeights<'_>,
     x: &[f32],
     window: &Window,
+    across: Option<Everywhere>,
 ) -> (Vec<f32>, BlockSaved) {
+    let by = By::Batch(across);
     let mid = shape.mid_channels;
     let blocks = mid.div_ceil(LANES);
     let (inner, outer) = (
@@ -55,8 +72,8 @@ fn run(
     let mut expanded = weights
         .expand
         .as_ref()
-        .map(|expand| SavedMap::new(mid, shape.images * inner, &expand.norm, None));
-    let mut convolved = SavedMap::new(mid, shape.images * outer, &weights.depthwise_norm, None);
+        .map(|expand| SavedMap::new(mid, shape.images * inner, &expand.norm, by));
+    let mut convolved = SavedMap::new(mid, shape.images * outer, &weights.depthwise_norm, by);
     let mut activated = Buffer::stale(blocks * shape.images * outer * LANES);
     let mut pooled = Buffer::stale(blocks * shape.images * LANES);
     {
@@ -120,6 +137,19 @@ fn run(
             // SAFETY: the group's parts are written, and it is this task's.
             unsafe { set_by_moments(norm, weights, depthwise_moments, &counts, group) };
         };
+        let expand_all: &(dyn Fn() + Sync) = &|| {
+            if let (Some(to), Some(weights)) = (expanded, &weights.expand) {
+                let counts = grid.counts(inner);
+                // SAFETY: all parts are written, and no task runs.
+                unsafe { set_across(to.norm, &weights.norm, expand_moments, &counts) };
+            }
+        };
+        let depthwise_all: &(dyn Fn() + Sync) = &|| {
+            let (weights, counts) = (&weights.depthwise_norm, grid.counts(outer));
+            // SAFETY: as above.
+            unsafe { set_across(norm, weights, depthwise_moments, &counts) };
+        };
+        let all = |all| across.map(|_| all);
         let activate_task = |group: &Range<usize>, chunk: usize| {
             let images = &grid.chunks[chunk];
             for block in group.clone() {
@@ -142,14 +172,17 @@ fn run(
             Phase {
                 task: &expand_task,
                 join: &expand_join,
+                all: all(expand_all),
             },
             Phase {
                 task: &depthwise_task,
                 join: &depthwise_join,
+                all: all(depthwise_all),
             },
             Phase {
                 task: &activate_task,
                 join: &|_| {},
+                all: None,
             },
         ];
         grid.run(if weights.expand.is_some() {
@@ -163,7 +196,7 @@ fn run(
         .as_ref()
         .map(|weights| squeeze::forward(isa, shape, weights, pooled));
     let gate = squeezed.as_ref().map(SavedSqueeze::gate);
-    let (y, projected) = project(isa, shape, weights, x, &mut activated, gate, None);
+    let (y, projected) = project(isa, shape, weights, x, &mut activated, gate, by);
     (
         y,
         BlockSaved {

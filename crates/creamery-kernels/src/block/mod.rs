@@ -21,7 +21,7 @@ mod squeeze;
 mod stage;
 
 pub use backward::backward;
-pub use forward::forward;
+pub use forward::{forward, forward_across};
 pub use no_grad::{forward_no_grad, infer};
 
 pub(crate) use no_grad::check_running;

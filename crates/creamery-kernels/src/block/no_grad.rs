@@ -14,7 +14,7 @@ use crate::elementwise::Activate;
 use crate::error::KernelError;
 use crate::grid::{Grid, Phase};
 use crate::isa::{self, Proof};
-use crate::norm::{MOMENTS, Norm, Parts, set_by_moments};
+use crate::norm::{By, MOMENTS, Norm, Parts, set_by_moments};
 use crate::pool::Buffer;
 use crate::shared::Shared;
 use crate::simd::LANES;
@@ -250,10 +250,12 @@ fn run(
             Phase {
                 task: &convolve_task,
                 join: &convolve_join,
+                all: None,
             },
             Phase {
                 task: &activate_task,
                 join: &|_| {},
+                all: None,
             },
         ];
         grid.run(match running {
@@ -266,8 +268,11 @@ fn run(
         .as_ref()
         .map(|weights| squeeze::forward(isa, shape, weights, pooled));
     let gate = squeezed.as_ref().map(SavedSqueeze::gate);
-    let running = running.map(|running| &running.project);
-    let (y, projected) = project(isa, shape, weights, x, &mut activated, gate, running);
+    let by = match running {
+        Some(running) => By::Running(&running.project),
+        None => By::Batch(None),
+    };
+    let (y, projected) = project(isa, shape, weights, x, &mut activated, gate, by);
     let norms = Norms {
         expand: expand_norm,
         depthwise: depthwise_norm,

@@ -5,7 +5,7 @@ use crate::elementwise::Gate;
 use crate::grid::{Grid, Phase};
 use crate::isa::{Kernel, Proof};
 use crate::map::{Output, SavedMap};
-use crate::norm::{MOMENTS, Parts, RunningStats, SharedParts, set_by_moments};
+use crate::norm::{By, MOMENTS, Parts, SharedParts, set_across, set_by_moments};
 use crate::pool::Buffer;
 use crate::product::{Left, Order, Product, Right, Target, Transpose};
 use crate::shared::{Shared, View};
@@ -44,7 +44,7 @@ pub(super) fn project(
     x: &[f32],
     activated: &mut [f32],
     gate: Option<&[f32]>,
-    running: Option<&RunningStats<'_>>,
+    by: By<'_>,
 ) -> (Vec<f32>, SavedMap) {
     let (mid, out) = (shape.mid_channels, shape.out_channels);
     let pixels = shape.out_height() * shape.out_width();
@@ -71,10 +71,11 @@ pub(super) fn project(
         gate => gate,
     };
     let mut y = Vec::with_capacity(shape.output_len());
-    let mut map = SavedMap::new(out, shape.images * pixels, &weights.project_norm, running);
+    let mut map = SavedMap::new(out, shape.images * pixels, &weights.project_norm, by);
+    let across = map.norm.is_across();
     let mut packed = Buffer::stale(blocks * LANES * mid);
     let mut moments = Parts::new(grid.chunks.len(), MOMENTS, out);
-    let moments = running.is_none().then(|| moments.shared());
+    let moments = by.is_batch().then(|| moments.shared());
     {
         // SAFETY: all that is written to it goes through `pointer`.
         let y = unsafe { Shared::unwritten(&mut y) };
@@ -134,6 +135,13 @@ pub(super) fn project(
                 };
             }
         };
+        let all = || {
+            if let Some(moments) = moments {
+                // SAFETY: all parts are written, and no task runs.
+                unsafe { set_across(norm, &weights.project_norm, moments, &counts) };
+            }
+        };
+        let all: Option<&(dyn Fn() + Sync)> = across.then_some(&all);
         let finish = |group: &Range<usize>, chunk: usize| {
             let add = shape.residual().then_some(x);
             // SAFETY: the group's map and norm are set, and its channels of the chunk are this task's.
@@ -143,14 +151,17 @@ pub(super) fn project(
             Phase {
                 task: &pack,
                 join: &|_| {},
+                all: None,
             },
             Phase {
                 task: &multiply,
                 join: &join,
+                all,
             },
             Phase {
                 task: &finish,
                 join: &|_| {},
+                all: None,
             },
         ]);
     }

@@ -5,12 +5,14 @@
 
 mod patches;
 
+use crate::across::Everywhere;
 use crate::error::{KernelError, length, positive};
 use crate::grid::{Grid, Phase};
 use crate::isa::{self, Proof};
 use crate::map::{Output, SavedMap};
 use crate::norm::{
-    ChannelStats, MOMENTS, NormGrads, NormWeights, Parts, RunningStats, set_by_moments,
+    By, ChannelStats, MOMENTS, NormGrads, NormWeights, Parts, RunningStats, set_across,
+    set_by_moments,
 };
 use crate::partial::Partial;
 use crate::pool::Buffer;
@@ -153,8 +155,22 @@ pub fn forward(
     weights: &ConvWeights<'_>,
     x: &[f32],
 ) -> Result<ConvForward, KernelError> {
+    forward_across(shape, weights, x, None)
+}
+
+/// [`forward`] of a part of a batch that other processes have the rest of, normalised by the statistics of all of it.
+/// So is [`backward`] then: it gives the gradients of the weights that come from this part, and all of that of x.
+///
+/// # Errors
+/// As for [`forward`].
+pub fn forward_across(
+    shape: &ConvShape,
+    weights: &ConvWeights<'_>,
+    x: &[f32],
+    across: Option<Everywhere>,
+) -> Result<ConvForward, KernelError> {
     check(shape, weights, x)?;
-    let (y, map) = start(shape, weights, x, None);
+    let (y, map) = start(shape, weights, x, By::Batch(across));
     Ok(ConvForward {
         y,
         stats: map.norm.stats(),
@@ -172,7 +188,7 @@ pub fn forward_no_grad(
     x: &[f32],
 ) -> Result<(Vec<f32>, ChannelStats), KernelError> {
     check(shape, weights, x)?;
-    let (y, map) = start(shape, weights, x, None);
+    let (y, map) = start(shape, weights, x, By::Batch(None));
     Ok((y, map.norm.stats()))
 }
 
@@ -188,7 +204,7 @@ pub fn infer(
 ) -> Result<Vec<f32>, KernelError> {
     check(shape, weights, x)?;
     running.check(["running mean", "running variance"], shape.out_channels)?;
-    Ok(start(shape, weights, x, Some(running)).0)
+    Ok(start(shape, weights, x, By::Running(running)).0)
 }
 
 /// The gradients of a convolution, by that of its output.
@@ -285,10 +301,10 @@ fn start(
     shape: &ConvShape,
     weights: &ConvWeights<'_>,
     x: &[f32],
-    running: Option<&RunningStats<'_>>,
+    by: By<'_>,
 ) -> (Vec<f32>, SavedMap) {
     let isa = isa::current();
-    together(|| run(isa, shape, weights, x, running))
+    together(|| run(isa, shape, weights, x, by))
 }
 
 /// The convolution, by the statistics of the batch or by running ones.
@@ -297,16 +313,17 @@ fn run(
     shape: &ConvShape,
     weights: &ConvWeights<'_>,
     x: &[f32],
-    running: Option<&RunningStats<'_>>,
+    by: By<'_>,
 ) -> (Vec<f32>, SavedMap) {
     let (out, k, pixels) = (shape.out_channels, shape.patch(), shape.pixels());
     let grid = shape.grid();
     let counts = grid.counts(pixels);
     let weight = to_patches(shape, weights.weight);
     let mut y = Vec::with_capacity(shape.output_len());
-    let mut map = SavedMap::new(out, shape.images * pixels, &weights.norm, running);
+    let mut map = SavedMap::new(out, shape.images * pixels, &weights.norm, by);
+    let across = map.norm.is_across();
     let mut moments = Parts::new(grid.chunks.len(), MOMENTS, out);
-    let moments = running.is_none().then(|| moments.shared());
+    let moments = by.is_batch().then(|| moments.shared());
     {
         // SAFETY: all that is written to it goes through `pointer`.
         let y = unsafe { Shared::unwritten(&mut y) };
@@ -359,6 +376,13 @@ fn run(
                 unsafe { set_by_moments(norm, &weights.norm, moments, &counts, group.clone()) };
             }
         };
+        let all = || {
+            if let Some(moments) = moments {
+                // SAFETY: all parts are written, and no task runs.
+                unsafe { set_across(norm, &weights.norm, moments, &counts) };
+            }
+        };
+        let all: Option<&(dyn Fn() + Sync)> = across.then_some(&all);
         // SAFETY: the group's map and norm are set, and its channels of the chunk are this task's.
         let finish = |group: &Range<usize>, chunk: usize| unsafe {
             output.write(group, chunk, (raw, norm), y, None)
@@ -367,10 +391,12 @@ fn run(
             Phase {
                 task: &multiply,
                 join: &join,
+                all,
             },
             Phase {
                 task: &finish,
                 join: &|_| {},
+                all: None,
             },
         ]);
     }
@@ -426,6 +452,7 @@ fn weight_grad(isa: Proof, shape: &ConvShape, grid: &Grid, x: &[f32], slope: &[f
         grid.run(&[Phase {
             task: &task,
             join: &join,
+            all: None,
         }]);
     }
     // SAFETY: the tasks have written, or joined, all rows.
@@ -500,6 +527,7 @@ fn input_grad(isa: Proof, shape: &ConvShape, weights: &ConvWeights<'_>, slope: &
     grid.run(&[Phase {
         task: &task,
         join: &|_| {},
+        all: None,
     }]);
     dx
 }

@@ -298,6 +298,7 @@ impl Norms {
                 self.seen.push(var.clone().inner().reshape([c]) * unbiased);
                 (centred, var)
             }
+            Norm::Synchronised(_) => panic!("only the kernels of the CPU synchronise norms"),
             Norm::Running => {
                 let running = self.running.clone().expect("the layer has batch norms");
                 let start = self.start;

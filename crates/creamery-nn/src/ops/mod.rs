@@ -11,12 +11,15 @@
 
 pub mod composed;
 mod fused;
+pub(crate) mod told;
 mod update;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use creamery_space::LayerSpec;
 
 pub use creamery_kernels::update::{Adamw, Rmsprop, Sgd};
+pub use creamery_kernels::{Across, Everywhere};
+pub use told::Listener;
 pub use update::{adamw, blend, dot, rmsprop, sgd};
 
 /// Added to the variance inside the root of every batch norm.
@@ -28,8 +31,19 @@ pub enum Norm {
     /// Those of the batch itself. They are returned, and nothing is updated: whoever runs a training
     /// step decides whether they enter the running statistics.
     Batch,
+    /// Those of a batch that several processes have parts of. They are returned, as with [`Norm::Batch`]. Only the
+    /// CPU's kernels have it; see [`synchronises`].
+    Synchronised(Everywhere),
     /// The running ones.
     Running,
+}
+
+/// Whether a device has a layer, from feature map to feature map, with [`Norm::Synchronised`].
+pub fn synchronises(device: &Device, spec: &LayerSpec) -> bool {
+    match spec {
+        LayerSpec::Head { .. } | LayerSpec::Classifier { .. } => fused::on_cpu(device),
+        spec => fused::serves(device, spec),
+    }
 }
 
 /// Runs a layer from feature map to feature map: `[n, h, w, c]` to `[n, h', w', c']`.
@@ -39,7 +53,8 @@ pub enum Norm {
 /// outside any gradient graph; with [`Norm::Running`] there are none.
 ///
 /// # Panics
-/// If `spec` is a head or a classifier, which do not yield a feature map.
+/// If `spec` is a head or a classifier, which do not yield a feature map, or the device does not synchronise it where that
+/// is asked for.
 pub fn feature_map(
     spec: &LayerSpec,
     x: Tensor<4>,
@@ -48,7 +63,7 @@ pub fn feature_map(
     norm: Norm,
 ) -> (Tensor<4>, Option<Tensor<1>>) {
     // The fused inference has no gradient.
-    let differentiable = norm == Norm::Batch || !(x.is_autodiff() || params.is_autodiff());
+    let differentiable = norm != Norm::Running || !(x.is_autodiff() || params.is_autodiff());
     if differentiable && fused::serves(&x.device(), spec) {
         return fused::feature_map(spec, x, params, running, norm);
     }

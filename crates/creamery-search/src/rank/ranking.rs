@@ -102,13 +102,14 @@ impl Ranking {
         epochs: u64,
     ) -> Result<Self, TrainError> {
         let set = &trained.data.set;
-        let ask = |architecture: Architecture| -> Result<RankedPath, TrainError> {
+        let asked = trained.validate_each(&paths)?.into_iter();
+        let ask = |(architecture, supernet): (Architecture, Accuracy)| {
             let cost = trained
                 .space
                 .cost(&architecture, set.channels, set.classes.len());
-            Ok(RankedPath {
+            Ok::<_, TrainError>(RankedPath {
                 cost: cost.map_err(creamery_nn::NnError::from)?,
-                supernet: trained.validate(&architecture)?.0,
+                supernet,
                 architecture,
                 alone: None,
             })
@@ -121,7 +122,11 @@ impl Ranking {
             dataset: set.name.clone(),
             seed,
             epochs,
-            paths: paths.into_iter().map(ask).collect::<Result<_, _>>()?,
+            paths: paths
+                .into_iter()
+                .zip(asked)
+                .map(ask)
+                .collect::<Result<_, _>>()?,
             agreement: None,
         })
     }

@@ -15,6 +15,14 @@ pub trait Evaluate {
     /// # Errors
     /// [`Halt`] if the path cannot be judged, or the selection is to stop; a selector hands it on.
     fn top1(&mut self, architecture: &Architecture) -> Result<f64, Halt>;
+
+    /// Hears which paths will be asked about next, in this order: whoever works on several at once may begin.
+    fn expect(&mut self, _architectures: &[Architecture]) {}
+
+    /// Whether to stop, where this process was asked to or not.
+    fn stops(&mut self, asked: bool) -> bool {
+        asked
+    }
 }
 
 /// Why a selection ends before its end.

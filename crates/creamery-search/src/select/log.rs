@@ -72,7 +72,8 @@ struct Head {
 #[derive(Debug)]
 pub struct EvaluationLog {
     path: PathBuf,
-    file: File,
+    /// None where another rank writes the file.
+    file: Option<File>,
     known: HashMap<Architecture, f64>,
 }
 
@@ -120,7 +121,7 @@ impl EvaluationLog {
             .map_err(io("write"))?;
         let mut log = Self {
             path: path.to_owned(),
-            file,
+            file: Some(file),
             known,
         };
         if head.is_none() {
@@ -129,6 +130,21 @@ impl EvaluationLog {
             })?;
         }
         Ok(log)
+    }
+
+    /// The log of a rank other than the one that has opened the file, which writes nothing.
+    pub fn watched(path: &Path, known: Vec<(Architecture, f64)>) -> Self {
+        Self {
+            path: path.to_owned(),
+            file: None,
+            known: known.into_iter().collect(),
+        }
+    }
+
+    /// What was evaluated before.
+    pub fn known(&self) -> Vec<(Architecture, f64)> {
+        let known = self.known.iter();
+        known.map(|(path, top1)| (path.clone(), *top1)).collect()
     }
 
     /// Top-1 of a path that was evaluated before, in percent.
@@ -147,9 +163,12 @@ impl EvaluationLog {
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), LogError> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
         let mut bytes = serde_json::to_vec(line).expect("evaluations are plain data");
         bytes.push(b'\n');
-        self.file.write_all(&bytes).map_err(|source| LogError::Io {
+        file.write_all(&bytes).map_err(|source| LogError::Io {
             action: "write",
             path: self.path.clone(),
             source,

@@ -17,13 +17,8 @@ impl Selector for RandomSearch {
     fn select(&self, pool: &Pool, evaluate: &mut dyn Evaluate) -> Result<Selected, Halt> {
         by_bucket(pool, evaluate, |bucket, tried| {
             let mut rng = pool.stream("random selection", bucket, 0);
-            for _ in 0..self.0.candidates() {
-                let Some(path) = tried.fresh(&mut rng) else {
-                    break;
-                };
-                tried.evaluate(path)?;
-            }
-            Ok(())
+            let paths = tried.draw(self.0.candidates(), &mut rng);
+            tried.evaluate_all(paths)
         })
     }
 }

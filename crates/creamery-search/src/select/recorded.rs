@@ -30,7 +30,7 @@ pub struct Recorded<'a> {
 
 impl Evaluate for Recorded<'_> {
     fn top1(&mut self, architecture: &Architecture) -> Result<f64, Halt> {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.stops(self.stop.load(Ordering::Relaxed)) {
             return Err(Halt::Stopped);
         }
         let known = self.log.get(architecture);
@@ -59,5 +59,18 @@ impl Evaluate for Recorded<'_> {
         };
         self.events.emit(event).map_err(TrainError::from)?;
         Ok(top1)
+    }
+
+    fn expect(&mut self, architectures: &[Architecture]) {
+        let unknown = architectures.iter();
+        let unknown: Vec<_> = unknown
+            .filter(|architecture| self.log.get(architecture).is_none())
+            .cloned()
+            .collect();
+        self.inner.expect(&unknown);
+    }
+
+    fn stops(&mut self, asked: bool) -> bool {
+        self.inner.stops(asked)
     }
 }

@@ -1,6 +1,7 @@
 //! A selection from its configuration to its result.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -9,7 +10,8 @@ use creamery_space::{Architecture, Space};
 use creamery_train::engine::Timing;
 use creamery_train::event::{Event, Events};
 use creamery_train::{
-    ConfigError, DataSettings, Identity, Model, ModelInput, Outcome, RunData, RunFolder, TrainError,
+    ConfigError, DataSettings, Identity, Model, ModelInput, Outcome, Ranks, RunData, RunFolder,
+    TrainError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -205,7 +207,9 @@ pub(crate) fn conclude(
         input: ModelInput::of(source.data),
     };
     let weights = "model.safetensors";
-    model.save(&run.file(weights))?;
+    if run.is_writer() {
+        model.save(&run.file(weights))?;
+    }
     let seconds = since.elapsed().as_secs_f64();
     Ok(Outcome::Done(SearchResult {
         kind: "select".into(),
@@ -261,6 +265,10 @@ struct Paths<'a> {
     images: usize,
     /// Images in all so far.
     judged: usize,
+    ranks: Ranks,
+    /// Paths that will be asked about, and the top-1 of those that some rank has evaluated.
+    expected: VecDeque<Architecture>,
+    ahead: HashMap<Architecture, f64>,
 }
 
 impl<'a> Paths<'a> {
@@ -281,16 +289,36 @@ impl<'a> Paths<'a> {
             images: panel.as_ref().map_or(all, Panel::images),
             panel,
             judged: 0,
+            ranks: source.data.ranks,
+            expected: VecDeque::new(),
+            ahead: HashMap::new(),
         })
     }
 
     /// The evaluations so far.
     fn log(&self, source: &Source<'_>, run: &RunFolder) -> Result<EvaluationLog, TrainError> {
         let (path, identity) = (run.file("evaluations.jsonl"), self.identity(source));
-        let found = EvaluationLog::open(&path, &identity);
+        if !run.is_writer() {
+            let known = self.ranks.broadcast(Vec::new());
+            return Ok(EvaluationLog::watched(&path, known));
+        }
+        let log = Self::open(source, run, &path, &identity)?;
+        if !self.ranks.is_alone() {
+            self.ranks.broadcast(log.known());
+        }
+        Ok(log)
+    }
+
+    fn open(
+        source: &Source<'_>,
+        run: &RunFolder,
+        path: &Path,
+        identity: &Identity,
+    ) -> Result<EvaluationLog, TrainError> {
+        let found = EvaluationLog::open(path, identity);
         if source.folder_is_own && matches!(found, Err(LogError::Other { .. })) {
             run.write("evaluations.jsonl", b"")?;
-            return Ok(EvaluationLog::open(&path, &identity)?);
+            return Ok(EvaluationLog::open(path, identity)?);
         }
         Ok(found?)
     }
@@ -318,12 +346,36 @@ impl<'a> Paths<'a> {
 
 impl Evaluate for Paths<'_> {
     fn top1(&mut self, architecture: &Architecture) -> Result<f64, Halt> {
-        let path = self.supernet.path(architecture).map_err(TrainError::from)?;
         self.judged += self.images;
-        Ok(match &self.panel {
-            Some(panel) => self.judge.score(path, panel)?,
-            None => self.judge.validate(path)?.0.top1,
-        })
+        let path = |path| self.supernet.path(path).map_err(TrainError::from);
+        let Some(panel) = &self.panel else {
+            return Ok(self.judge.validate(path(architecture)?)?.0.top1);
+        };
+        if self.ranks.is_alone() || self.expected.front() != Some(architecture) {
+            return match self.ahead.remove(architecture) {
+                Some(top1) => Ok(top1),
+                None => Ok(self.judge.score(self.ranks, path(architecture)?, panel)?),
+            };
+        }
+        // As many as there are ranks: whoever is stopped loses no more than these.
+        let count = self.expected.len().min(self.ranks.size());
+        let next: Vec<_> = self.expected.drain(..count).collect();
+        let scores = self.ranks.share_out(count, |index| {
+            let alone = Ranks::default();
+            self.judge.score(alone, path(&next[index])?, panel)
+        })?;
+        self.ahead.extend(next.into_iter().zip(scores));
+        Ok(self.ahead.remove(architecture).unwrap_or_default())
+    }
+
+    fn expect(&mut self, architectures: &[Architecture]) {
+        if !self.ranks.is_alone() {
+            self.expected = architectures.to_vec().into();
+        }
+    }
+
+    fn stops(&mut self, asked: bool) -> bool {
+        self.ranks.any(asked)
     }
 }
 

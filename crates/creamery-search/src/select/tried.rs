@@ -92,6 +92,7 @@ impl<'a> Tried<'a> {
     /// # Errors
     /// Those of the evaluation.
     pub fn evaluate_all(&mut self, architectures: Vec<Architecture>) -> Result<(), Halt> {
+        self.evaluate.expect(&architectures);
         for architecture in architectures {
             self.evaluate(architecture)?;
         }

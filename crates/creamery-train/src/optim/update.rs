@@ -2,6 +2,7 @@ use burn::tensor::Tensor;
 use creamery_nn::{Layer, ops};
 
 use super::{Optimizer, clip_factor, global_norm};
+use crate::collective::{Ranks, mean};
 use crate::{TrainError, TrainSettings, finite};
 
 /// What a step's passes yield to the update of a network.
@@ -26,6 +27,15 @@ impl Update {
         for (seen, more) in self.stats.iter_mut().zip(stats) {
             seen.extend(more);
         }
+    }
+
+    /// Makes it that of the whole batch, of which this is a rank's portion: the means over the ranks of gradients and
+    /// statistics. Sums `scalars` over them in the same go.
+    ///
+    /// Alone this does nothing.
+    pub fn share(&mut self, ranks: Ranks, scalars: &mut [f64]) {
+        let stats = self.stats.iter_mut().flatten();
+        mean(ranks, self.gradients.iter_mut().chain(stats), scalars);
     }
 
     /// Updates layers and their running statistics, and returns the gradient's global norm before clipping.

@@ -62,7 +62,7 @@ pub fn retrain(
     stop: &AtomicBool,
 ) -> Result<Outcome<RetrainResult>, TrainError> {
     config.check()?;
-    let device = creamery_nn::device(&config.device)?;
+    let device = data.ranks.device(&config.device)?;
     let input = ModelInput::of(data);
     let (space, architecture) = (candidate.space, candidate.architecture);
     let mut net = Subnet::new(
@@ -89,6 +89,17 @@ pub fn retrain(
         (Init::File(_), Some(model)) => {
             start_from(&mut net, model, &device)?;
         }
+    }
+    let ranks = data.ranks;
+    ranks.check_norm(config.train.sync_norm, &device, net.layers())?;
+    let share = ranks.portion(config.train.batch).len();
+    if !ranks.is_alone() && !share.is_multiple_of(2) && config.mix.is_on() {
+        return Err(ConfigError::Value(format!(
+            "`mix` mixes images in pairs, but each of {} ranks would have {share} of a batch of {}: give a batch of which each has an even number",
+            ranks.size(),
+            config.train.batch
+        ))
+        .into());
     }
     let cost = space
         .cost(architecture, input.channels, input.classes.len())
@@ -133,6 +144,7 @@ pub fn retrain(
         validation: data.validation.as_ref(),
         pipeline: &data.pipeline,
         run,
+        ranks: data.ranks,
         standing: Standing::default(),
         device,
     };
@@ -149,7 +161,9 @@ pub fn retrain(
         .map(|split| task.accuracy(&model.net, split))
         .transpose()?;
     run.write_json("confusion.json", &confusion)?;
-    model.save(&run.file("model.safetensors"))?;
+    if run.is_writer() {
+        model.save(&run.file("model.safetensors"))?;
+    }
     let result = RetrainResult {
         kind: "retrain".into(),
         space: space.name.clone(),

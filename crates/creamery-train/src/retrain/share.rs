@@ -3,25 +3,27 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use creamery_data::{Batch, Mixed};
+use creamery_data::{Batch, Mixed, Portion};
 use creamery_nn::{Drops, Subnet, loss};
 
 use super::RetrainConfig;
-use crate::dropout::{drop_path_masks, dropout_mask};
+use crate::dropout::{drop_path_masks, dropout_mask, own_images};
 
 /// Some images of a batch.
 pub(super) struct Share<'a> {
     batch: &'a Batch,
     range: Range<usize>,
+    portion: Portion,
 }
 
 impl<'a> Share<'a> {
-    /// Cuts a batch into `count` shares that differ by one image at most.
-    pub fn of(batch: &'a Batch, count: usize) -> impl Iterator<Item = Self> {
+    /// Cuts a batch, which is this portion of that of all ranks, into `count` shares that differ by one image at most.
+    pub fn of(batch: &'a Batch, portion: Portion, count: usize) -> impl Iterator<Item = Self> {
         let edge = move |share: usize| share * batch.n / count;
         (0..count).map(move |share| Self {
             batch,
             range: edge(share)..edge(share + 1),
+            portion,
         })
     }
 
@@ -45,7 +47,7 @@ impl<'a> Share<'a> {
 
     /// What a step drops of these images: the same, however the batch is cut.
     pub fn drops(&self, net: &Subnet, config: &RetrainConfig, step: u64, device: &Device) -> Drops {
-        let (n, range) = (self.batch.n, self.range.clone());
+        let n = self.portion.batch();
         let shape = [n, net.head_features()];
         let features = dropout_mask(config.dropout, config.seed, step, shape, device);
         let rates = match config.drop_path {
@@ -53,13 +55,18 @@ impl<'a> Share<'a> {
             rate => net.drop_path_rates(rate),
         };
         let branches = drop_path_masks(&rates, config.seed, step, n, device);
+        let branches = branches.into_iter();
         Drops {
-            features: features.map(|mask| mask.slice([range.clone()])),
+            features: features.map(|mask| self.cut(mask)),
             branches: branches
-                .into_iter()
-                .map(|mask| mask.map(|mask| mask.slice([range.clone()])))
+                .map(|mask| mask.map(|mask| self.cut(mask)))
                 .collect(),
         }
+    }
+
+    /// What there is of these images of something that there is of each image of the whole batch.
+    fn cut<const D: usize>(&self, of_all: Tensor<D>) -> Tensor<D> {
+        own_images(of_all, self.portion).slice([self.range.clone()])
     }
 }
 

@@ -2,15 +2,16 @@
 
 use burn::tensor::Device;
 use creamery_data::{Batch, Mixed, Pipeline, Split};
-use creamery_nn::{Norm, Subnet};
+use creamery_nn::Subnet;
 use serde::{Deserialize, Serialize};
 
 use super::result::BestEpoch;
 use super::share::{Share, Targets};
 use super::teacher::Teacher;
 use super::{Keep, RetrainConfig, finite};
+use crate::collective::{Ranks, mean_gradients};
 use crate::engine::{Position, StepReport, Task, Validation};
-use crate::eval::{Views, evaluate, evaluate_each};
+use crate::eval::{Answers, evaluate_across};
 use crate::event::{Accuracy, Events};
 use crate::model::{Model, ModelInput};
 use crate::optim::{Ema, Optimizer, Update};
@@ -32,6 +33,7 @@ pub(super) struct Retraining<'a> {
     pub validation: Option<&'a Split>,
     pub pipeline: &'a Pipeline,
     pub run: &'a RunFolder,
+    pub ranks: Ranks,
     pub standing: Standing,
     pub device: Device,
 }
@@ -61,6 +63,8 @@ impl Retraining<'_> {
     /// The network that is handed out when all epochs are done.
     pub fn result(&self) -> Result<Model, TrainError> {
         if self.config.keep == Keep::Best && self.standing.best.is_some() {
+            // Rank 0 has written it.
+            self.ranks.barrier();
             return Model::load(&self.run.file(BEST), &self.device);
         }
         Ok(self.model(self.current().clone()))
@@ -72,8 +76,7 @@ impl Retraining<'_> {
     }
 
     pub fn accuracy(&self, net: &Subnet, split: &Split) -> Result<Accuracy, TrainError> {
-        let (batch, workers) = (self.config.train.batch, self.config.data.workers);
-        evaluate(net, split, self.pipeline, batch, workers, &self.device)
+        Ok(self.answers(net, split)?.accuracy)
     }
 
     /// The accuracy of a network on a split, and which classes it takes for which.
@@ -82,25 +85,24 @@ impl Retraining<'_> {
         net: &Subnet,
         split: &Split,
     ) -> Result<(Accuracy, Confusion), TrainError> {
-        let (batch, workers) = (self.config.train.batch, self.config.data.workers);
+        let Answers { accuracy, choices } = self.answers(net, split)?;
         let mut confusion = Confusion::new(&self.input.classes);
-        let accuracy = evaluate_each(
-            net,
-            split,
-            self.pipeline,
-            Views::One,
-            batch,
-            workers,
-            &self.device,
-            |label, choice| confusion.add(label, choice),
-        )?;
+        for (label, choice) in choices {
+            confusion.add(label, choice);
+        }
         Ok((accuracy, confusion))
+    }
+
+    fn answers(&self, net: &Subnet, split: &Split) -> Result<Answers, TrainError> {
+        let (batch, workers) = (self.config.train.batch, self.config.data.workers);
+        let (ranks, pipeline) = (self.ranks, self.pipeline);
+        evaluate_across(ranks, net, split, pipeline, batch, workers, &self.device)
     }
 
     /// Mixes the batch of a step, if it is to be mixed.
     fn mixed(&self, batch: &Batch, step: u64) -> Option<(Batch, Mixed)> {
         let mix = self.config.mix;
-        if mix.mixup == 0.0 && mix.cutmix == 0.0 {
+        if !mix.is_on() {
             return None;
         }
         let mut batch = batch.clone();
@@ -133,9 +135,12 @@ impl Task for Retraining<'_> {
             smoothing: settings.label_smoothing,
             mixed,
         };
+        let ranks = self.ranks;
+        let norm = ranks.norm(settings.sync_norm);
+        let at_once = self.config.accumulate == 1;
         let mut update: Option<Update> = None;
         let (mut loss, mut correct) = (0.0, 0);
-        for share in Share::of(batch, self.config.accumulate) {
+        for share in Share::of(batch, ranks.portion(settings.batch), self.config.accumulate) {
             let drops = share.drops(&self.net, self.config, at.step, &self.device);
             let images = share.images(&self.device);
             let wanted = self
@@ -143,8 +148,8 @@ impl Task for Retraining<'_> {
                 .as_ref()
                 .map(|teacher| teacher.ask(images.clone()));
             let tracked = self.net.tracked();
-            let output = tracked.net().forward_dropping(images, Norm::Batch, drops);
-            correct += creamery_nn::loss::correct(&output.logits, share.labels(), 1);
+            let output = tracked.net().forward_dropping(images, norm, drops);
+            let right = creamery_nn::loss::correct(&output.logits, share.labels(), 1);
             let own = targets.loss(output.logits.clone(), &share, &self.device);
             let whole = match (&self.teacher, wanted) {
                 (Some(teacher), Some(wanted)) => teacher.join(own, output.logits, wanted),
@@ -152,9 +157,14 @@ impl Task for Retraining<'_> {
             } * share.weight();
             let value = f64::from(whole.clone().into_scalar::<f32>());
             finite("loss", value, at.step, lr)?;
-            loss += value;
-            let gradients = tracked.gradients(&whole);
-            let stats = output.stats.into_iter().map(Vec::from_iter).collect();
+            let mut stats: Vec<_> = output.stats.into_iter().map(Vec::from_iter).collect();
+            // Only what no other share adds to can be summed while it is found.
+            let with = if at_once { ranks } else { Ranks::default() };
+            let mut scalars = [value / with.size() as f64, right as f64];
+            let seen = stats.iter_mut().flatten();
+            let gradients = mean_gradients(with, &tracked, &whole, seen, &mut scalars);
+            loss += scalars[0];
+            correct += scalars[1] as usize;
             match &mut update {
                 Some(update) => update.join(gradients, stats),
                 None => {
@@ -169,7 +179,12 @@ impl Task for Retraining<'_> {
             // Whatever shares the weights is gone before they are updated, which is then done in place.
             drop(tracked);
         }
-        let update = update.expect("a batch has at least one share");
+        let mut update = update.expect("a batch has at least one share");
+        if !at_once {
+            let mut scalars = [loss / ranks.size() as f64, correct as f64];
+            update.share(ranks, &mut scalars);
+            (loss, correct) = (scalars[0], scalars[1] as usize);
+        }
         let layers = self.net.layers_mut();
         let grad_norm = update.apply(layers, &mut self.optimizer, settings)?;
         if let Some(ema) = &mut self.ema {
@@ -201,7 +216,9 @@ impl Task for Retraining<'_> {
                 top1: accuracy.top1,
             });
             let best = self.model(self.current().clone());
-            best.save(&self.run.file(BEST))?;
+            if self.run.is_writer() {
+                best.save(&self.run.file(BEST))?;
+            }
         }
         Ok(Validation {
             accuracy: Some(accuracy),

@@ -394,6 +394,7 @@ mod tests {
             top1: 25.0,
             images_per_second: 1000.0,
             data_wait: 0.0048,
+            summed_bytes: None,
             validation: Some(Accuracy {
                 top1: 33.3,
                 top5: 90.0,

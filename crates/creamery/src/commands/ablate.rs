@@ -17,6 +17,7 @@ use crate::commands::{note_skipped, with_run};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::overview::{Overview, plural, table};
+use crate::ranks;
 use crate::recorded::Task;
 use crate::shell::quoted;
 
@@ -74,6 +75,9 @@ pub(crate) struct Args {
     /// List the cells and how far each is; train nothing
     #[arg(long)]
     dry_run: bool,
+    /// Share the work with the other processes that mpirun or srun has started; see docs/cluster.md
+    #[arg(long)]
+    pub mpi: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
@@ -88,17 +92,22 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         .iter()
         .map(|opened| (opened.set.name.clone(), opened.fingerprint.clone()))
         .collect();
-    let folder = args.folder(&ablation);
+    let ranks = global.ranks;
+    let table = toml::from_str(&ablation.file).unwrap_or_default();
+    ranks::check_training(ranks, &table, format!("{fingerprints:?}"))?;
+    let folder = ranks::common_path(ranks, args.folder(&ablation));
     let mut cells = Cells::new(&folder, sets, global);
     if args.dry_run {
         return listing(&ablation, &mut cells, &folder);
     }
-    let run = match args.resume {
-        true => RunFolder::resume(&folder)?,
-        false => RunFolder::create(&folder, &ablation.file)?,
-    };
+    ranks.barrier();
+    let run = ranks::folder(ranks, &folder, |folder| match args.resume {
+        true => RunFolder::resume(folder),
+        false => RunFolder::create(folder, &ablation.file),
+    })?;
+    ranks.barrier();
     let mut results = finished(&ablation, &mut cells)?;
-    if read(&run.file("run.toml"))? != ablation.file {
+    if run.is_writer() && read(&run.file("run.toml"))? != ablation.file {
         run.write("run.toml", ablation.file.as_bytes())?;
     }
     let paper = Paper {
@@ -124,7 +133,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
             "cell {number} of {}: {}, seed {seed}",
             report.cells, row.name
         ));
-        let done = match stop.load(Ordering::Relaxed) {
+        let done = match ranks.any(stop.load(Ordering::Relaxed)) {
             true => None,
             false => match cells.work(&run, row, seed) {
                 // A training that diverges is the row's own matter.

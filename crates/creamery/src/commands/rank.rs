@@ -18,7 +18,8 @@ use crate::commands::{retrain, stopped, with_run};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::overview::{Overview, table};
-use crate::recorded::{Recorded, Task};
+use crate::ranks;
+use crate::recorded::{self, Recorded, Task};
 use crate::unfinished::{Left, done, left};
 
 const EXAMPLES: &str = "\
@@ -60,6 +61,9 @@ pub(crate) struct Args {
     /// Go on with the ranking in --out, where it was stopped or killed
     #[arg(long, requires = "out")]
     resume: bool,
+    /// Share the work with the other processes that mpirun or srun has started; see docs/cluster.md
+    #[arg(long)]
+    pub mpi: bool,
 }
 
 /// What a ranking is: the text of its run.toml.
@@ -85,25 +89,33 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         (None, Some(begun)) => begun.supernet.clone(),
         (None, None) => unreachable!("clap asks for one of the two"),
     };
-    let trained = Trained::open(&supernet, Trained::config(&supernet)?)?;
+    let ranks = global.ranks;
+    let trained = Trained::open_among(ranks, &supernet, Trained::config(&supernet)?)?;
     let folder = args
         .out
         .clone()
         .unwrap_or_else(|| RunFolder::free_name(&supernet, "rank"));
     let config = args.config(&trained, supernet, &folder, begun.as_ref())?;
+    ranks::check_training(
+        ranks,
+        &recorded::table(&config),
+        trained.data.set.fingerprint(),
+    )?;
+    let folder = ranks::common_path(ranks, folder);
     let (seed, epochs) = (config.retrain.seed, config.retrain.train.epochs);
     let paths = Ranking::draw(&trained, config.subnets, seed)?;
     let part = Part::new(&trained, &config, &folder, global)?;
     for path in &paths {
         part.check_begun(path)?;
     }
-    let run = match args.resume {
-        true => RunFolder::resume(&folder)?,
+    ranks.barrier();
+    let run = ranks::folder(ranks, &folder, |folder| match args.resume {
+        true => RunFolder::resume(folder),
         false => {
             let text = toml::to_string(&config).expect("configurations are plain data");
-            RunFolder::create(&folder, &text)?
+            RunFolder::create(folder, &text)
         }
-    };
+    })?;
     global.note(&format!("asking the supernet about {} paths", paths.len()));
     let mut ranking = Ranking::begin(&trained, paths, seed, epochs)?;
     let stop = interrupt::stop_flag()?;
@@ -115,7 +127,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
             ranking.paths.len(),
             path.architecture
         ));
-        let result = match stop.load(Ordering::Relaxed) {
+        let result = match ranks.any(stop.load(Ordering::Relaxed)) {
             true => None,
             false => part.train(&path.architecture)?,
         };
@@ -249,7 +261,10 @@ impl<'a> Part<'a> {
         }
         let set = trained.data.set.clone();
         let resolution = trained.data.pipeline.resolution;
-        let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
+        let data = RunData {
+            ranks: global.ranks,
+            ..RunData::prepare(set, &config.data, resolution, config.seed)?
+        };
         config.check_start(&data)?;
         Ok(Self {
             trained,
@@ -284,7 +299,11 @@ impl<'a> Part<'a> {
 
     /// Trains a path alone, or what is left of it; `None` if it was stopped.
     fn train(&self, path: &Architecture) -> Result<Option<RetrainResult>, CommandError> {
-        let start = match left::<RetrainConfig, RetrainResult>(self.folder(path), Task::Retrain)? {
+        let start = match left::<RetrainConfig, RetrainResult>(
+            self.folder(path),
+            Task::Retrain,
+            self.global.ranks,
+        )? {
             Left::Nothing(result) => return Ok(Some(result)),
             Left::Run(start) => start,
         };

@@ -19,7 +19,8 @@ use crate::error::CommandError;
 use crate::interrupt;
 use crate::model_file::{self, RunSettings};
 use crate::overview::{Overview, exact};
-use crate::recorded::Task;
+use crate::ranks;
+use crate::recorded::{Task, table};
 use crate::run_args::RunArgs;
 use crate::run_folder::{self, INHERITED, Previous, Start, TEACHER};
 use crate::shell::quoted;
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     of: ArchOptions,
     #[command(flatten)]
-    run: RunArgs,
+    pub run: RunArgs,
     #[arg(long, value_name = "NAME", help = recipe_help())]
     recipe: Option<String>,
     /// Learning rate after warm-up
@@ -76,7 +77,7 @@ fn recipe_help() -> String {
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    let previous = Previous::open::<RetrainConfig>(&args.run.place, Task::Retrain)?;
+    let previous = Previous::open::<RetrainConfig>(&args.run.place, Task::Retrain, global.ranks)?;
     let found = args.architecture(previous.as_ref())?;
     let config = args.config(&found, previous.as_ref())?;
     config.check()?;
@@ -129,7 +130,13 @@ pub(crate) fn retrain_in(
     data: &RunData,
     global: &Global,
 ) -> Result<(Outcome<RetrainResult>, PathBuf), CommandError> {
-    let place = start.workplace(config, candidate.space, &data.set)?;
+    let ranks = global.ranks;
+    let data = &RunData {
+        ranks,
+        ..data.clone()
+    };
+    ranks::check_training(ranks, &table(config), data.set.fingerprint())?;
+    let place = start.workplace(config, candidate.space, &data.set, ranks)?;
     if !place.is_furnished() {
         let run = &place.run;
         run.write_json("architecture.json", candidate.architecture)?;
@@ -138,7 +145,7 @@ pub(crate) fn retrain_in(
             (candidate.teacher, TEACHER),
         ];
         for (model, name) in models {
-            if let Some(model) = model {
+            if let Some(model) = model.filter(|_| run.is_writer()) {
                 model.save(&run.file(name))?;
             }
         }
@@ -149,6 +156,8 @@ pub(crate) fn retrain_in(
     interrupt::watch(&mut events, "retrain", &place.run, global);
     let outcome = retrain(config, candidate, data, &place.run, &mut events, stop);
     drop(events);
+    // What rank 0 has written is there for all.
+    ranks.barrier();
     let outcome = place.conclude(outcome.map_err(CommandError::from))?;
     Ok((outcome, place.run.path().to_owned()))
 }

@@ -15,7 +15,8 @@ use crate::cli::Global;
 use crate::commands::{note_skipped, stopped, winner};
 use crate::error::CommandError;
 use crate::interrupt;
-use crate::recorded::Task;
+use crate::ranks;
+use crate::recorded::{Task, table};
 use crate::run_args::RunArgs;
 use crate::run_folder::{self, Previous, Start};
 
@@ -38,6 +39,8 @@ Examples:
       the winner from among all networks under the budget, instead of from the board
   creamery search --set train.lr=0.05 --set cream.matching=none
       other settings; those of a finished run are in its run.toml
+  mpirun -n 4 creamery search --mpi --data folder:pets --out runs/pets
+      four processes as one, with four devices or on four machines: docs/cluster.md
   creamery search --resume --out runs/pets
       a run that was stopped or killed";
 
@@ -59,12 +62,15 @@ pub(crate) struct Args {
     /// Pixels a side of the input [default: the space's nearest to the images]
     #[arg(long, value_name = "PX")]
     resolution: Option<u32>,
+    /// Paths that a step trains, each on a part of the batch of its own: with --mpi ranks then train different ones
+    #[arg(long, value_name = "N")]
+    paths_per_step: Option<u32>,
     #[command(flatten)]
-    run: RunArgs,
+    pub run: RunArgs,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    let previous = Previous::open::<SearchConfig>(&args.run.place, Task::Search)?;
+    let previous = Previous::open::<SearchConfig>(&args.run.place, Task::Search, global.ranks)?;
     let (config, space) = args.settings(previous.as_ref())?;
     config.check()?;
     if let Some(previous) = &previous
@@ -120,8 +126,13 @@ pub(crate) fn search_in(
         set.channels,
         set.classes.len(),
     )?;
-    let data = RunData::prepare(set, &config.data, resolution, config.seed)?;
-    let place = start.workplace(config, space, &data.set)?;
+    let ranks = global.ranks;
+    let data = RunData {
+        ranks,
+        ..RunData::prepare(set, &config.data, resolution, config.seed)?
+    };
+    ranks::check_training(ranks, &table(config), data.set.fingerprint())?;
+    let place = start.workplace(config, space, &data.set, ranks)?;
     if !place.is_furnished() {
         place.furnish(space)?;
     }
@@ -130,6 +141,8 @@ pub(crate) fn search_in(
     interrupt::watch(&mut events, "search", &place.run, global);
     let outcome = search(config, space, &data, &place.run, &mut events, stop);
     drop(events);
+    // What rank 0 has written is there for all.
+    ranks.barrier();
     Ok(Searched {
         outcome: place.conclude(outcome.map_err(CommandError::from))?,
         folder: place.run.path().to_owned(),
@@ -148,6 +161,11 @@ impl Args {
             ("method", text(&self.method)),
             ("select.selector", text(&self.selector)),
             ("resolution", resolution),
+            (
+                "paths_per_step",
+                self.paths_per_step
+                    .map(|paths| Value::Integer(paths.into())),
+            ),
         ];
         let flags = self
             .run

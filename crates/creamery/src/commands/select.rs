@@ -14,7 +14,8 @@ use crate::commands::{note_skipped, stopped, winner};
 use crate::error::CommandError;
 use crate::interrupt;
 use crate::overview::{exact, plural};
-use crate::recorded::Task;
+use crate::ranks;
+use crate::recorded::{Task, table};
 use crate::run_args::{PlaceArgs, device_help, flags};
 use crate::run_folder::{Previous, Workplace};
 use crate::shell::quoted;
@@ -63,11 +64,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", help = device_help())]
     device: Option<String>,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub place: PlaceArgs,
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
-    let previous = Previous::open::<SelectConfig>(&args.place, Task::Select)?;
+    let previous = Previous::open::<SelectConfig>(&args.place, Task::Select, global.ranks)?;
     let own = Trained::config(&args.run)?;
     let config = args.config(previous.as_ref(), &own)?;
     config.check(&own)?;
@@ -76,8 +77,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         device: config.device.clone(),
         ..own
     };
+    let ranks = global.ranks;
     let own_table = own.latency_table.clone();
-    let mut trained = Trained::open(&args.run, own)?;
+    let mut trained = Trained::open_among(ranks, &args.run, own)?;
     if let Some(table) = &config.latency_table
         && config.latency_table != own_table
     {
@@ -88,6 +90,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         };
     }
     note_skipped(&trained.data.set.skipped, global);
+    ranks::check_training(ranks, &table(&config), trained.data.set.fingerprint())?;
+    ranks.barrier();
     let selector = config.select.selector(trained.board.is_some())?;
     let (steps, budget) = (exact(trained.step), config.budget.budget());
     global.note(&format!(
@@ -99,7 +103,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         }
         None => {
             let free = || RunFolder::free_name(&args.run, &format!("select-{selector}"));
-            Workplace::create(&args.place.out.clone().unwrap_or_else(free), &config)?
+            let path = args.place.out.clone().unwrap_or_else(free);
+            Workplace::create(&ranks::common_path(ranks, path), &config, ranks)?
         }
     };
     if !place.is_furnished() {

@@ -8,7 +8,7 @@ use creamery_kernels::block::{
 use creamery_kernels::conv::{self, ConvSaved, ConvShape, ConvWeights};
 use creamery_kernels::head::{self, HeadSaved, HeadShape, HeadWeights};
 use creamery_kernels::inference::{Classifier, Layer};
-use creamery_kernels::{ChannelStats, NormGrads, NormWeights, RunningStats};
+use creamery_kernels::{ChannelStats, Everywhere, NormGrads, NormWeights, RunningStats};
 use creamery_space::LayerSpec;
 
 const FITS: &str = "a layer's parameters have the lengths of its slots";
@@ -224,9 +224,11 @@ fn flat_stats(stats: impl IntoIterator<Item = (ChannelStats, usize)>) -> Vec<f32
     flat
 }
 
-fn block_stats(shape: &BlockShape, stats: block::BlockStats) -> Vec<f32> {
-    let inner = shape.images * shape.height * shape.width;
-    let outer = shape.images * shape.out_height() * shape.out_width();
+/// Statistics of a block over `parts` batches like this one.
+fn block_stats(shape: &BlockShape, stats: block::BlockStats, parts: usize) -> Vec<f32> {
+    let images = shape.images * parts;
+    let inner = images * shape.height * shape.width;
+    let outer = images * shape.out_height() * shape.out_width();
     let expand = stats.expand.map(|stats| (stats, inner));
     flat_stats(
         expand
@@ -237,23 +239,27 @@ fn block_stats(shape: &BlockShape, stats: block::BlockStats) -> Vec<f32> {
 
 type Map = (Vec<f32>, Vec<usize>);
 
-/// Forward pass with what the backward pass needs: the map, its shape, statistics, the rest.
+/// Forward pass with what the backward pass needs: the map, its shape, statistics, the rest. The batch may be a part of one
+/// that other processes have parts of, too.
 pub fn forward(
     spec: &LayerSpec,
     x: &FlexTensor,
     params: &[f32],
+    across: Option<Everywhere>,
 ) -> (Vec<f32>, Vec<usize>, Vec<f32>, Saved) {
+    let parts = across.map_or(1, Everywhere::parts);
     if let LayerSpec::ConvNorm { .. } = spec {
         let shape = conv_shape(spec, map(x));
-        let out = conv::forward(&shape, &conv_weights(&shape, params), values(x)).expect(FITS);
+        let weights = conv_weights(&shape, params);
+        let out = conv::forward_across(&shape, &weights, values(x), across).expect(FITS);
         let (dims, count) = conv_dims(&shape);
-        let stats = flat_stats([(out.stats, count)]);
+        let stats = flat_stats([(out.stats, count * parts)]);
         return (out.y, dims, stats, Saved::Conv(spec.clone(), out.saved));
     }
     let (shape, expands) = block_shape(spec, map(x));
     let weights = block_weights(&shape, expands, params);
-    let out = block::forward(&shape, &weights, values(x)).expect(FITS);
-    let stats = block_stats(&shape, out.stats);
+    let out = block::forward_across(&shape, &weights, values(x), across).expect(FITS);
+    let stats = block_stats(&shape, out.stats, parts);
     (
         out.y,
         block_dims(&shape),
@@ -278,7 +284,7 @@ pub fn forward_no_grad(
     let (shape, expands) = block_shape(spec, map(x));
     let weights = block_weights(&shape, expands, params);
     let (y, stats) = block::forward_no_grad(&shape, &weights, values(x)).expect(FITS);
-    (y, block_dims(&shape), block_stats(&shape, stats))
+    (y, block_dims(&shape), block_stats(&shape, stats, 1))
 }
 
 /// Forward pass with running statistics.

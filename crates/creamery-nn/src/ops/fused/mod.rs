@@ -18,7 +18,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_e
 use burn::tensor::{Device, Tensor};
 use creamery_space::LayerSpec;
 
-use super::Norm;
+use super::{Everywhere, Norm, told};
 use blocks::{Saved, contiguous, tensor, values};
 pub use updates::{adamw, blend, dot, rmsprop, sgd};
 
@@ -52,7 +52,11 @@ pub fn feature_map(
             (Tensor::from_dispatch(y), None)
         }
         _ => {
-            let (y, stats) = <Dispatch as Training>::train(x, params, spec.clone());
+            let across = match norm {
+                Norm::Synchronised(across) => Some(across),
+                _ => None,
+            };
+            let (y, stats) = <Dispatch as Training>::train(x, params, spec.clone(), across);
             let stats: Tensor<1> = Tensor::from_dispatch(stats);
             (Tensor::from_dispatch(y), Some(stats.inner()))
         }
@@ -88,6 +92,7 @@ trait Training: Backend {
         x: FloatTensor<Self>,
         params: FloatTensor<Self>,
         spec: LayerSpec,
+        across: Option<Everywhere>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// The head.
@@ -111,9 +116,17 @@ impl Training for Flex {
         x: FloatTensor<Self>,
         params: FloatTensor<Self>,
         spec: LayerSpec,
+        across: Option<Everywhere>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (x, params) = (contiguous(x), contiguous(params));
-        let (y, shape, stats) = blocks::forward_no_grad(&spec, &x, values(&params));
+        let (y, shape, stats) = match across {
+            // The passes that keep nothing find statistics of their own batch only.
+            Some(_) => {
+                let (y, shape, stats, _) = blocks::forward(&spec, &x, values(&params), across);
+                (y, shape, stats)
+            }
+            None => blocks::forward_no_grad(&spec, &x, values(&params)),
+        };
         let len = stats.len();
         (tensor(y, &shape), tensor(stats, &[len]))
     }
@@ -173,6 +186,7 @@ impl Backward<Flex, 2> for Block {
             grads.register::<Flex>(node.id, tensor(dx, &shape));
         }
         if let Some(node) = params {
+            told::tell(&dparams);
             let len = dparams.len();
             grads.register::<Flex>(node.id, tensor(dparams, &[len]));
         }
@@ -184,6 +198,7 @@ impl<C: CheckpointStrategy> Training for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         params: FloatTensor<Self>,
         spec: LayerSpec,
+        across: Option<Everywhere>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         match Block
             .prepare::<C>([x.node(), params.node()])
@@ -195,7 +210,7 @@ impl<C: CheckpointStrategy> Training for Autodiff<Flex, C> {
                     contiguous(x.into_primitive()),
                     contiguous(params.into_primitive()),
                 );
-                let (y, shape, stats, saved) = blocks::forward(&spec, &x, values(&params));
+                let (y, shape, stats, saved) = blocks::forward(&spec, &x, values(&params), across);
                 let state = State {
                     x,
                     params,
@@ -206,7 +221,8 @@ impl<C: CheckpointStrategy> Training for Autodiff<Flex, C> {
                 (prep.finish(state, tensor(y, &shape)), stats)
             }
             OpsKind::UnTracked(prep) => {
-                let (y, stats) = Flex::train(x.into_primitive(), params.into_primitive(), spec);
+                let (y, stats) =
+                    Flex::train(x.into_primitive(), params.into_primitive(), spec, across);
                 (prep.finish(y), <FloatTensor<Self>>::new(stats))
             }
         }

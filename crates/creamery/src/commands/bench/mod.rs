@@ -1,6 +1,7 @@
 //! `creamery bench`: how fast this machine is.
 
 mod infer;
+mod ranks;
 mod step;
 
 use std::time::Duration;
@@ -23,12 +24,21 @@ pub(crate) struct Args {
 enum What {
     Step(step::Args),
     Infer(infer::Args),
+    Ranks(ranks::Args),
+}
+
+impl Args {
+    /// Whether all processes that mpirun or srun has started work together.
+    pub fn mpi(&self) -> bool {
+        matches!(&self.what, What::Ranks(args) if args.mpi)
+    }
 }
 
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> {
     match &args.what {
         What::Step(args) => step::run(args, global),
         What::Infer(args) => infer::run(args),
+        What::Ranks(args) => ranks::run(args, global),
     }
 }
 
