@@ -43,9 +43,7 @@ pub(super) fn open(path: &Path) -> Result<(&'static str, BTreeMap<String, Stored
         .foreign
         .into_iter()
         .map(|name| (String::new(), name));
-    if let Some((place, global)) =
-        foreign(&objects, String::new()).or_else(|| unnamed.next())
-    {
+    if let Some((place, global)) = foreign(&objects, String::new()).or_else(|| unnamed.next()) {
         return Err(ImportError::Global {
             path: path.to_owned(),
             global,

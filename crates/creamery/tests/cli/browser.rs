@@ -170,8 +170,9 @@ impl Browser {
     /// Waits until an expression in the page is true; where a page is not there yet it may fail.
     pub fn wait_for(&mut self, expression: &str) {
         let begun = Instant::now();
-        let asked =
-            format!("(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()");
+        let asked = format!(
+            "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
+        );
         while self.value(&asked) != true {
             assert!(
                 begun.elapsed() < LONG,
