@@ -21,7 +21,7 @@ fn curve(name: &str) -> String {
     let schedule = config.train.schedule(STEPS);
     // Every step of warm-up; of the long way down, 300 points.
     let every = (schedule.steps / 300).max(1);
-    let drawn = |step: &u64| *step <= schedule.warmup + every || step % every == 0;
+    let drawn = |step: &u64| *step <= schedule.warmup + every || step.is_multiple_of(every);
     let points = (0..=schedule.steps).filter(drawn);
     let lines = Lines {
         title: format!("Learning rate of the recipe `{name}`"),

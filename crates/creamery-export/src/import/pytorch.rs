@@ -39,13 +39,11 @@ pub(super) fn open(path: &Path) -> Result<(&'static str, BTreeMap<String, Stored
     }
     let fail = |error| told(path, error);
     let objects = PytorchReader::read_pickle_data(path, None).map_err(fail)?;
-    let unnamed = globals
+    let mut unnamed = globals
         .foreign
         .into_iter()
         .map(|name| (String::new(), name));
-    if let Some((place, global)) =
-        foreign(&objects, String::new()).or_else(|| unnamed.take(1).last())
-    {
+    if let Some((place, global)) = foreign(&objects, String::new()).or_else(|| unnamed.next()) {
         return Err(ImportError::Global {
             path: path.to_owned(),
             global,

@@ -189,7 +189,7 @@ fn short(value: f64) -> String {
 fn loss(frame: &mut Frame<'_>, area: Rect, history: &History) {
     let mut title = "loss".to_owned();
     if let Some(rate) = history.lr.latest() {
-        title.push_str(&format!("   learning rate {}", short_rate(rate)));
+        title.push_str(&format!("   lr {}", short_rate(rate)));
     }
     if let Some(rho) = history.last_rho {
         title.push_str(&format!("   rho {rho:.2}"));
@@ -418,7 +418,7 @@ mod tests {
                 " 62%",
                 "epoch 3/4",
                 "6% waiting for data",
-                "loss   learning rate 0.1   rho 0.61",
+                "loss   lr 0.1   rho 0.61",
                 "training",
                 "held out 33.3%",
                 "epochs",

@@ -167,10 +167,13 @@ impl Browser {
         told["result"]["value"].clone()
     }
 
-    /// Waits until an expression in the page is true.
+    /// Waits until an expression in the page is true; where a page is not there yet it may fail.
     pub fn wait_for(&mut self, expression: &str) {
         let begun = Instant::now();
-        while self.value(&format!("Boolean({expression})")) != true {
+        let asked = format!(
+            "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
+        );
+        while self.value(&asked) != true {
             assert!(
                 begun.elapsed() < LONG,
                 "never: {expression}\n{:?}",
