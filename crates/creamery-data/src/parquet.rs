@@ -254,6 +254,18 @@ impl ParquetFile {
     }
 
     fn column(&self, group: usize, column: usize) -> Result<ColumnReader, String> {
+        // The reader panics on a place before the file.
+        let told = self.reader.metadata().row_group(group).column(column);
+        let places = [
+            Some(told.data_page_offset()),
+            told.dictionary_page_offset(),
+            Some(told.compressed_size()),
+        ];
+        if places.into_iter().flatten().any(|place| place < 0) {
+            return Err(format!(
+                "row group {group} has a column of a negative place or size"
+            ));
+        }
         let group = self.reader.get_row_group(group).map_err(damaged)?;
         group.get_column_reader(column).map_err(damaged)
     }

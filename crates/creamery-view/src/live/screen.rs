@@ -214,13 +214,13 @@ fn accuracy(frame: &mut Frame<'_>, area: Rect, history: &History) {
         history.points(&history.top1),
         history.points(&history.validation),
     );
-    let mut title = vec![Span::raw("top-1   "), Span::styled("training", TRAINED)];
+    let mut title = vec![Span::raw("top-1  "), Span::styled("train", TRAINED)];
     title.extend(last(&history.top1).map(Span::raw));
     let mut lines = vec![(&training[..], TRAINED)];
     if let Some(held_out) = last(&history.validation) {
         title.extend([
-            Span::raw("   "),
-            Span::styled("held out", HELD_OUT),
+            Span::raw("  "),
+            Span::styled("held", HELD_OUT),
             Span::raw(held_out),
         ]);
         lines.push((&validation[..], HELD_OUT));
@@ -419,8 +419,7 @@ mod tests {
                 "epoch 3/4",
                 "6% waiting for data",
                 "loss   lr 0.1   rho 0.61",
-                "training",
-                "held out 33.3%",
+                "train 34.0%  held 33.3%",
                 "epochs",
                 "warning: two images were left out",
                 "q leaves this view",
