@@ -57,7 +57,7 @@ fn one_rank_killed_ends_the_job_and_another_number_goes_on() {
         since.elapsed()
     );
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(processes(&name), []);
+    assert!(processes(&name).is_empty());
 
     // The checkpoint is whole, and one process or three ranks go on from it.
     let steps = |run: &str| place.json(&format!("{run}/result.json"))["epochs"].clone();
@@ -127,5 +127,5 @@ fn a_job_that_is_asked_to_stop_saves_and_goes_on() {
     assert_eq!(code, Some(130));
     let events = crate::job::events(&place, &name, "checkpoint");
     assert!(!events.is_empty());
-    assert_eq!(processes(&name), []);
+    assert!(processes(&name).is_empty());
 }
