@@ -27,7 +27,7 @@ pub fn own_images<const D: usize>(of_all: Tensor<D>, portion: Portion) -> Tensor
         return of_all;
     }
     let images = portion.places().into_iter();
-    let images = images.map(|place| of_all.clone().slice([place..place + 1]));
+    let images = images.map(|place| of_all.clone().narrow(0, place, 1));
     Tensor::cat(images.collect(), 0)
 }
 

@@ -70,17 +70,17 @@ pub enum TrainError {
         /// The first rank that differs.
         rank: usize,
         /// Its machine.
-        host: String,
+        host: Box<str>,
         /// The machine of rank 0.
-        root: String,
+        root: Box<str>,
         /// What differs.
-        what: String,
+        what: Box<str>,
         /// On that rank.
-        found: String,
+        found: Box<str>,
         /// On rank 0.
-        expected: String,
+        expected: Box<str>,
         /// What would do, after a colon.
-        mend: String,
+        mend: Box<str>,
     },
     /// The ranks of a job have come apart.
     #[error(

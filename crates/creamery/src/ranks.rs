@@ -104,12 +104,12 @@ pub(crate) fn compare(ranks: Ranks, facts: Vec<(String, String)>) -> Result<(), 
             if expected != found {
                 return Err(CommandError::Train(TrainError::RanksDiffer {
                     rank,
-                    host,
-                    root,
-                    what: what.clone(),
-                    found,
-                    expected,
-                    mend: mend(what).to_owned(),
+                    host: host.into(),
+                    root: root.into(),
+                    what: what.as_str().into(),
+                    found: found.into(),
+                    expected: expected.into(),
+                    mend: mend(what).into(),
                 }));
             }
         }

@@ -13,7 +13,6 @@ mod flat;
 mod mpi;
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -314,10 +313,4 @@ impl Ranks {
             false => Norm::Batch,
         }
     }
-}
-
-/// Ranges of `count` values of at most `most` each.
-fn pieces(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let starts = (0..count).step_by(most);
-    starts.map(move |start| start..count.min(start + most))
 }

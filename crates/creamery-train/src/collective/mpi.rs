@@ -1,6 +1,7 @@
 //! The ranks of a job that mpirun or srun started.
 
 use std::env;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,7 +15,7 @@ use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence, Root};
 
-use super::{Collective, Summing, pieces};
+use super::{Collective, Summing};
 
 /// Values of one call: counts are of 32 bits in MPI, and buffers of calls are copied by its libraries.
 const MOST: usize = 1 << 26;
@@ -309,4 +310,10 @@ fn gather(world: &SimpleCommunicator, bytes: &[u8]) -> Vec<Vec<u8>> {
     }
     let part = |(start, length): (&i32, &i32)| all[*start as usize..][..*length as usize].to_vec();
     starts.iter().zip(&lengths).map(part).collect()
+}
+
+/// Ranges of `count` values of at most `most` each.
+fn pieces(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..count).step_by(most);
+    starts.map(move |start| start..count.min(start + most))
 }

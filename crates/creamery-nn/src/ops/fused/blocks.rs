@@ -16,7 +16,7 @@ const FITS: &str = "a layer's parameters have the lengths of its slots";
 /// What a forward pass in training leaves for the backward pass.
 #[derive(Debug)]
 pub enum Saved {
-    Block(LayerSpec, BlockSaved),
+    Block(LayerSpec, Box<BlockSaved>),
     Conv(LayerSpec, ConvSaved),
     Head(HeadSaved),
 }
@@ -264,7 +264,7 @@ pub fn forward(
         out.y,
         block_dims(&shape),
         stats,
-        Saved::Block(spec.clone(), out.saved),
+        Saved::Block(spec.clone(), Box::new(out.saved)),
     )
 }
 
