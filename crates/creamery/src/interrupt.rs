@@ -21,6 +21,11 @@ pub(crate) fn stop_flag() -> Result<&'static AtomicBool, CommandError> {
     Ok(&STOP)
 }
 
+/// Whether a signal has come.
+pub(crate) fn is_asked() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
 fn on_signal() {
     if STOP.swap(true, Ordering::SeqCst) {
         std::process::exit(130);

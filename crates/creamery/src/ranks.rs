@@ -3,15 +3,16 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use creamery_train::{Ranks, RunError, RunFolder, TrainError};
 use toml::{Table, Value};
 
 use crate::error::CommandError;
+use crate::interrupt;
 
 /// How long other ranks leave it to rank 0 to tell an error, so that what all run into is told once.
-const GRACE: Duration = Duration::from_millis(700);
+const GRACE: Duration = Duration::from_millis(1000);
 
 /// Makes this process one of the job that it was started for.
 ///
@@ -43,6 +44,8 @@ pub(crate) struct Member(Ranks);
 
 impl Member {
     pub fn new(ranks: Ranks) -> Self {
+        // The launcher ends ranks by signals: from now on they are heard.
+        let _ = interrupt::stop_flag();
         Self(ranks)
     }
 
@@ -57,8 +60,13 @@ impl Member {
     pub fn fail(self, error: &CommandError) -> ! {
         let ranks = self.0;
         std::mem::forget(self);
-        if !ranks.is_root() {
-            std::thread::sleep(GRACE);
+        let since = Instant::now();
+        while !ranks.is_root() && since.elapsed() < GRACE {
+            std::thread::sleep(GRACE / 50);
+            // Another rank has ended the job, and told why.
+            if interrupt::is_asked() {
+                std::process::exit(error.exit_code().into());
+            }
         }
         eprintln!("error: rank {}: {}", ranks.rank(), error.with_causes());
         ranks.collective().abort(error.exit_code().into())

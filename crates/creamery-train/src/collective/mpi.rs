@@ -206,7 +206,14 @@ impl Collective for Mpi {
     }
 
     fn abort(&self, code: i32) -> ! {
-        // Within a call the thread cannot be asked; that a process ends without a word ends the job, too.
+        // A call that is answered is over in a moment. Within one the thread cannot be asked; that a process ends without a
+        // word ends the job, too.
+        for _ in 0..20 {
+            if !self.busy.load(Ordering::SeqCst) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         if !self.busy.load(Ordering::SeqCst) {
             self.send(Call::Abort(code));
             std::thread::sleep(ABORT);
