@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use creamery_nn::NamedTensor;
 use serde_json::Value;
 
 use crate::support::Place;
@@ -88,9 +89,9 @@ pub fn losses(place: &Place, run: &str) -> Vec<f64> {
     steps.map(|step| step["loss"].as_f64().unwrap()).collect()
 }
 
-/// The largest difference between the tensors of two safetensors files, and how many values they have.
+/// The largest difference between the weights of two safetensors files, and how many there are.
 pub fn difference(a: &Path, b: &Path) -> (f32, usize) {
-    let [a, b] = [a, b].map(|path| creamery_train::checkpoint::read_weights(path).unwrap().0);
+    let [a, b] = [a, b].map(weights);
     assert_eq!(a.len(), b.len());
     let (mut most, mut count) = (0.0f32, 0);
     for (a, b) in a.iter().zip(&b) {
@@ -101,4 +102,13 @@ pub fn difference(a: &Path, b: &Path) -> (f32, usize) {
         }
     }
     (most, count)
+}
+
+/// The weights in a checkpoint or a model.
+fn weights(path: &Path) -> Vec<NamedTensor> {
+    let (mut tensors, _) = creamery_train::checkpoint::read_weights(path).unwrap();
+    tensors.retain(|tensor| {
+        !tensor.name.contains(".running_") && !tensor.name.starts_with("optimizer:")
+    });
+    tensors
 }

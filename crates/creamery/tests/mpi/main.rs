@@ -7,5 +7,6 @@ mod job;
 mod lost;
 mod same;
 mod shared;
+#[expect(dead_code, reason = "some of it is for other tests")]
 #[path = "../cli/support.rs"]
 mod support;

@@ -3,8 +3,9 @@
 use crate::job::{difference, done, events, losses, turn};
 use crate::support::{Place, TINY_SEARCH};
 
-/// 24 steps: four epochs of six.
-const DATA: &str = "--data mnist:digits --batch 8 --set train.epochs=4 --set data.validation=0.2";
+/// 24 steps: four epochs of six. At a low rate: sums of ranks are rounded otherwise than those of one process, and what that
+/// makes of later steps grows with the rate.
+const DATA: &str = "--data mnist:digits --batch 8 --set train.epochs=4 --set data.validation=0.2 --set train.lr=0.01";
 
 fn assert_alike(place: &Place, runs: [&str; 2], steps: usize, tolerance: f64) {
     let [one, two] = runs.map(|run| losses(place, run));

@@ -33,7 +33,7 @@ fn rankings_and_tables_are_made_together() {
     place.done(&format!(
         "search {TINY} {TINY_SEARCH} -q --out run --threads 1"
     ));
-    let line = "rank run --subnets 5 --epochs 1 --set train.batch=8 -q --out rank";
+    let line = "rank run --subnets 5 --epochs 5 --set train.batch=8 --set train.lr=0.05 --set ema=0 -q --out rank";
     done(&place, 2, line);
     let ranking = place.json("rank/rank.json");
     assert_eq!(ranking["paths"].as_array().unwrap().len(), 5);
