@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use creamery_train::Ranks;
-use creamery_train::collective::Flat;
+use creamery_train::collective::{BUCKET, Flat};
 use serde_json::json;
 
 use super::{Times, count, hundredths};
@@ -17,8 +17,11 @@ Examples:
   mpirun -n 4 creamery bench ranks --mpi
       four ranks; docs/cluster.md says what the two constants predict";
 
-/// Floats of the sums that are timed, the first of them for the latency.
-const SIZES: [usize; 6] = [1, 1 << 10, 1 << 14, 1 << 16, 1 << 18, 1 << 20];
+/// Floats of the sums that are timed: up to a bucket, of which one value is a step's own, and four of them.
+const SIZES: [usize; 6] = [1, 1 << 10, 1 << 14, 1 << 16, BUCKET - 1, 4 * BUCKET - 1];
+
+/// The two of them that the constants are found by: small sums go other ways.
+const LARGE: [usize; 2] = [3, 4];
 
 /// Sums that warm up before any is timed: connections are made by the first.
 const WARM_UP: usize = 3;
@@ -37,21 +40,24 @@ pub(super) struct Args {
 
 /// What a network gives the sums of `ranks` ranks, by `t(s) = 2 log2(ranks) latency + 2 (ranks - 1) / ranks * s / bandwidth`.
 struct Network {
-    /// Milliseconds of one exchange of next to nothing.
+    /// Milliseconds of one exchange but for its bytes.
     latency: f64,
     /// Bytes per millisecond.
     bandwidth: f64,
 }
 
 impl Network {
-    /// By the times of the smallest and the largest sum, in milliseconds. Small sums are `log2(ranks)` exchanges.
-    fn of(ranks: usize, least: f64, most: f64) -> Self {
+    /// By the times of the [`LARGE`] sums, in milliseconds.
+    fn of(ranks: usize, times: [f64; 2]) -> Self {
         let exchanges = f64::from(ranks.next_power_of_two().ilog2()).max(1.0);
-        let latency = least / exchanges;
-        let bytes = (SIZES[SIZES.len() - 1] * size_of::<f32>()) as f64;
-        let moved = 2.0 * (ranks as f64 - 1.0) / ranks as f64 * bytes;
-        let bandwidth = moved / (most - 2.0 * exchanges * latency).max(f64::MIN_POSITIVE);
-        Self { latency, bandwidth }
+        let share = 2.0 * (ranks as f64 - 1.0) / ranks as f64;
+        let [less, more] = LARGE.map(|index| (SIZES[index] * size_of::<f32>()) as f64);
+        let per_byte = (times[1] - times[0]).max(f64::MIN_POSITIVE) / (more - less);
+        let rest = (times[0] - less * per_byte).max(0.0);
+        Self {
+            latency: rest / (2.0 * exchanges),
+            bandwidth: share / per_byte,
+        }
     }
 }
 
@@ -103,7 +109,7 @@ fn answer(
     sums: Vec<serde_json::Value>,
     medians: &[f64],
 ) -> Answer {
-    let network = Network::of(ranks.size(), medians[0], medians[medians.len() - 1]);
+    let network = Network::of(ranks.size(), LARGE.map(|index| medians[index]));
     // Bytes per millisecond are kilobytes per second.
     let megabytes = network.bandwidth / 1e3;
     let mut overview = Overview::default();
@@ -136,10 +142,12 @@ mod tests {
     fn constants_are_found_by_times() {
         for (ranks, exchanges) in [(2, 1.0), (4, 2.0), (16, 4.0)] {
             let (latency, bandwidth) = (0.05, 12_500.0);
-            let bytes = 4.0 * SIZES[SIZES.len() - 1] as f64;
             let share = 2.0 * (f64::from(ranks) - 1.0) / f64::from(ranks);
-            let most = 2.0 * exchanges * latency + share * bytes / bandwidth;
-            let found = Network::of(ranks as usize, exchanges * latency, most);
+            let times = LARGE.map(|index| {
+                let bytes = 4.0 * SIZES[index] as f64;
+                2.0 * exchanges * latency + share * bytes / bandwidth
+            });
+            let found = Network::of(ranks as usize, times);
             assert!((found.latency - latency).abs() < 1e-9);
             assert!((found.bandwidth - bandwidth).abs() < 1e-6);
         }
