@@ -141,8 +141,9 @@ proptest! {
         seed: u64,
     ) {
         let out_channels = if same { inputs } else { outputs };
-        // Depthwise kernels of one pixel that skip pixels, which no space has, are more than tract's optimiser can simplify.
-        let stride = if kernel == 1 && matches!(kind, 1 | 2) { 1 } else { stride };
+        // tract's optimiser fails on some expansions before a depthwise kernel of one pixel that skips pixels, whose file
+        // onnxruntime runs. No space of ours has one.
+        let stride = if kernel == 1 && kind == 2 { 1 } else { stride };
         let spec = match kind {
             0 => LayerSpec::ConvNorm {
                 in_channels: inputs, out_channels, kernel, stride,
