@@ -9,7 +9,7 @@ Everything ends in batches of 64 images of 224 pixels, normalised. Compared are
 
 - crop: a random resized crop and flips; torchvision's `ImageFolder` with Pillow, `RandomResizedCrop(224)`,
   `RandomHorizontalFlip`, `ToTensor` and `Normalize` behind a `DataLoader`, all in one process and one thread;
-- rand: the same and `rand-m9-mstd0.5`, timm's `create_transform` behind the same `ImageFolder` and `DataLoader`;
+- rand: the same and `rand-m9-mstd0.5`, timm's `rand_augment_transform` between the flips and `ToTensor`;
 - threads: Creamery's crop with two loading threads against one.
 
 Rounds alternate between all of them; ratios are of neighbours in the same round, and their median is told with their range.
@@ -82,7 +82,9 @@ def main():
         transforms.ToTensor(),
         transforms.Normalize(MEAN, STD),
     ])
-    rand = timm.data.create_transform(224, is_training=True, auto_augment=POLICY, interpolation="bilinear", color_jitter=None)
+    # Places between pixels by two or four of each row, at random, as timm's training has it and Creamery too; crops are bilinear in both.
+    policy = timm.data.auto_augment.rand_augment_transform(POLICY, {"translate_const": 100, "img_mean": (124, 116, 104)})
+    rand = transforms.Compose([*crop.transforms[:2], policy, *crop.transforms[2:]])
     peers = {"crop": Peer(arguments.folder, crop), "rand": Peer(arguments.folder, rand)}
     flags = {"crop": [], "rand": ["--augment", POLICY]}
     sources = arguments.data or [f"folder:{arguments.folder}"]

@@ -6,10 +6,12 @@
 //! asked for again and again, as in a shuffle by shards, and else only the pages that a row lies in.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::Read;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use ::parquet::basic::Type as Physical;
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -72,7 +74,7 @@ impl Found {
                 path: files.path(file).to_owned(),
                 fault,
             };
-            ParquetFile::open(&files, file).map_err(refused)
+            unbroken(|| ParquetFile::open(&files, file)).map_err(refused)
         });
         let mut found = Self {
             rows: Rows::default(),
@@ -241,10 +243,10 @@ impl ParquetFile {
         rows: usize,
     ) -> Result<Vec<Option<ByteArray>>, String> {
         let full = self.full_level(self.columns.image);
-        match self.column(group, self.columns.image)? {
+        unbroken(|| match self.column(group, self.columns.image)? {
             ColumnReader::ByteArrayColumnReader(reader) => values(reader, full, first, rows),
             _ => Err("the column of images holds no bytes".to_owned()),
-        }
+        })
     }
 
     /// The definition level of a value that is there.
@@ -303,6 +305,28 @@ fn damaged(error: ParquetError) -> String {
         }
         error => format!("a damaged Parquet file ({error})"),
     }
+}
+
+/// What `read` finds in a file, or that it is damaged: the reader asserts what damaged pages break, and a panic of its is no one else's.
+fn unbroken<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    static HOOKED: Once = Once::new();
+    thread_local! {
+        static READING: Cell<bool> = const { Cell::new(false) };
+    }
+    HOOKED.call_once(|| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !READING.get() {
+                tell(info);
+            }
+        }));
+    });
+    READING.set(true);
+    let found = catch_unwind(AssertUnwindSafe(read));
+    READING.set(false);
+    found.unwrap_or_else(|_| {
+        Err("a damaged Parquet file (a page holds something else than it announces)".to_owned())
+    })
 }
 
 /// `rows` values of a column from row `first` on; `None` where there is none, which is where the level is below `full`.

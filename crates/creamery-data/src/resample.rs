@@ -150,7 +150,9 @@ impl Work for Passes<'_> {
                 }
                 for (y, row) in narrowed.chunks_exact_mut(width).enumerate() {
                     if let Ok(row) = <&mut [f32; TILE]>::try_from(&mut row[start..end]) {
-                        *row = std::array::from_fn(|x| bounded(tile[x * rows + y]));
+                        for (x, sample) in row.iter_mut().enumerate() {
+                            *sample = bounded(tile[x * rows + y]);
+                        }
                     } else {
                         for x in start..end {
                             row[x] = bounded(tile[(x - start) * rows + y]);

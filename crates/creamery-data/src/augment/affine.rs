@@ -1,4 +1,4 @@
-//! Geometric operations, as Pillow's `Image.transform` and `Image.rotate` compute them.
+//! Geometric operations, as Pillow's `Image.transform` and `Image.rotate` compute them, but that values are in single precision.
 
 use rand::{Rng, RngExt};
 
@@ -6,7 +6,7 @@ use crate::image::Image;
 use crate::wide::{Work, wide};
 
 /// What lies outside of an image.
-const FILL: f64 = 128.0;
+const FILL: u8 = 128;
 
 /// How values between pixels are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,13 @@ impl Filter {
     }
 
     /// Samples between those of rows: `row(0)` and the ones around it, `at(i)` beyond it for the sample `i`.
-    fn between<'a>(self, out: &mut [u8], row: impl Fn(i64) -> &'a [u8], at: impl Fn(usize) -> f64) {
+    fn between<'a>(self, out: &mut [u8], row: impl Fn(i64) -> &'a [u8], at: impl Fn(usize) -> f32) {
         match self {
             Self::Bilinear => wide(Between {
                 out,
                 rows: [row(0), row(1)],
                 at,
-                value: |[a, b]: [f64; 2], d: f64| a + (b - a) * d,
+                value: line,
             }),
             Self::Bicubic => wide(Between {
                 out,
@@ -62,7 +62,7 @@ struct Between<'a, const N: usize, A, V> {
     value: V,
 }
 
-impl<const N: usize, A: Fn(usize) -> f64, V: Fn([f64; N], f64) -> f64> Work
+impl<const N: usize, A: Fn(usize) -> f32, V: Fn([f32; N], f32) -> f32> Work
     for Between<'_, N, A, V>
 {
     type Output = ();
@@ -71,9 +71,12 @@ impl<const N: usize, A: Fn(usize) -> f64, V: Fn([f64; N], f64) -> f64> Work
     fn run(self) {
         let rows = self.rows.map(|row| &row[..self.out.len()]);
         for (i, sample) in self.out.iter_mut().enumerate() {
-            let value = (self.value)(rows.map(|row| f64::from(row[i])), (self.at)(i));
-            // Fractions are cut off.
-            *sample = value.clamp(0.0, 255.0) as i32 as u8;
+            // Not by `map`, which would not be compiled for wide registers.
+            let mut values = [0.0; N];
+            for (value, row) in values.iter_mut().zip(rows) {
+                *value = f32::from(row[i]);
+            }
+            *sample = cut((self.value)(values, (self.at)(i)));
         }
     }
 }
@@ -120,22 +123,136 @@ pub(super) fn rotate(image: &mut Image, degrees: f64, filter: Filter) {
     transform(image, matrix, filter);
 }
 
-fn transform(image: &mut Image, [a, b, c, d, e, f]: Matrix, filter: Filter) {
-    let from = image.clone();
-    let (width, height) = (image.width as f64, image.height as f64);
-    let rows = image.pixels.chunks_exact_mut(image.width * image.channels);
-    for (row, pixels) in rows.enumerate() {
-        let y = row as f64 + 0.5;
-        for (column, pixel) in pixels.chunks_exact_mut(image.channels).enumerate() {
-            let x = column as f64 + 0.5;
-            let (x, y) = (a * x + b * y + c, d * x + e * y + f);
-            if x < 0.0 || x >= width || y < 0.0 || y >= height {
-                pixel.fill(FILL as u8);
-            } else {
-                Sampled::new(&from, x - 0.5, y - 0.5).fill(pixel, filter);
+fn transform(image: &mut Image, matrix: Matrix, filter: Filter) {
+    let mut from = image.clone();
+    // So that all that one pixel is made of can be read at once.
+    from.pixels.resize(from.pixels.len() + ROW, 0);
+    let (from, out) = (&from, &mut image.pixels);
+    match image.channels {
+        1 => wide(Transform::<1> {
+            out,
+            from,
+            matrix,
+            filter,
+        }),
+        3 => wide(Transform::<3> {
+            out,
+            from,
+            matrix,
+            filter,
+        }),
+        _ => unreachable!("images have 1 or 3 channels"),
+    }
+}
+
+/// Samples of one row that are read at once: at least four pixels, and one sample.
+const ROW: usize = 16;
+
+/// The samples of a pixel side by side. Those beyond its channels mean nothing.
+type Lanes = [f32; 4];
+
+struct Transform<'a, const CHANNELS: usize> {
+    out: &'a mut [u8],
+    /// With [`ROW`] samples after the last.
+    from: &'a Image,
+    matrix: Matrix,
+    filter: Filter,
+}
+
+impl<const CHANNELS: usize> Work for Transform<'_, CHANNELS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [a, b, c, d, e, f] = self.matrix;
+        let (width, height) = (self.from.width as f64, self.from.height as f64);
+        let (before, after) = self.filter.reach();
+        let (first, after) = (before as f64, after as f64);
+        let rows = self.out.chunks_exact_mut(self.from.width * CHANNELS);
+        for (row, pixels) in rows.enumerate() {
+            let y = row as f64 + 0.5;
+            for (column, pixel) in pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
+                let x = column as f64 + 0.5;
+                let (x, y) = (a * x + b * y + c, d * x + e * y + f);
+                let (left, top) = (x - 0.5, y - 0.5);
+                let inside =
+                    left >= first && left < width - after && top >= first && top < height - after;
+                if inside {
+                    let lanes = inner::<CHANNELS>(self.from, left, top, self.filter);
+                    for (sample, value) in pixel.iter_mut().zip(lanes) {
+                        *sample = cut(value);
+                    }
+                } else if x < 0.0 || x >= width || y < 0.0 || y >= height {
+                    pixel.fill(FILL);
+                } else {
+                    Sampled::new(self.from, left, top).fill(pixel, self.filter);
+                }
             }
         }
     }
+}
+
+/// The pixel at a place of which all that it is made of lies within the image.
+#[inline(always)]
+fn inner<const CHANNELS: usize>(from: &Image, left: f64, top: f64, filter: Filter) -> Lanes {
+    let (column, row) = (left as i32, top as i32);
+    let (dx, dy) = (
+        (left - f64::from(column)) as f32,
+        (top - f64::from(row)) as f32,
+    );
+    let before = filter.reach().0 as i32;
+    let start = (row - before) as usize * from.width + (column - before) as usize;
+    match filter {
+        Filter::Bilinear => {
+            let mut rows = [[0.0; 4]; 2];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = each(
+                    pixels::<CHANNELS, 2>(from, start + i * from.width),
+                    dx,
+                    line,
+                );
+            }
+            each(rows, dy, line)
+        }
+        Filter::Bicubic => {
+            let mut rows = [[0.0; 4]; 4];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = each(
+                    pixels::<CHANNELS, 4>(from, start + i * from.width),
+                    dx,
+                    cubic,
+                );
+            }
+            each(rows, dy, cubic)
+        }
+    }
+}
+
+/// `N` neighbours in a row, from the pixel `start` on.
+#[inline(always)]
+fn pixels<const CHANNELS: usize, const N: usize>(from: &Image, start: usize) -> [Lanes; N] {
+    let samples = &from.pixels[start * CHANNELS..][..ROW];
+    let mut pixels = [[0.0; 4]; N];
+    for (i, pixel) in pixels.iter_mut().enumerate() {
+        for (lane, value) in pixel.iter_mut().enumerate() {
+            *value = f32::from(samples[i * CHANNELS + lane]);
+        }
+    }
+    pixels
+}
+
+/// Values between `N` pixels, channel by channel.
+#[inline(always)]
+fn each<const N: usize>(pixels: [Lanes; N], d: f32, value: impl Fn([f32; N], f32) -> f32) -> Lanes {
+    let mut found = [0.0; 4];
+    for (lane, found) in found.iter_mut().enumerate() {
+        let mut values = [0.0; N];
+        for (value, pixel) in values.iter_mut().zip(&pixels) {
+            *value = pixel[lane];
+        }
+        *found = value(values, d);
+    }
+    found
 }
 
 /// Where all that a row of pixels is made of lies within a row of `length`, if they are moved by `shift`: those pixels; and the
@@ -165,7 +282,7 @@ fn shift_rows(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
             filter.between(
                 &mut row[inner.start * channels..inner.end * channels],
                 samples,
-                |_| broken,
+                |_| broken as f32,
             );
         }
         let edges = (0..inner.start).chain(inner.end..width);
@@ -173,7 +290,7 @@ fn shift_rows(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
             let pixel = &mut row[x * channels..][..channels];
             let at = x as f64 + 0.5 + shift(y);
             if at < 0.0 || at >= width as f64 {
-                pixel.fill(FILL as u8);
+                pixel.fill(FILL);
             } else {
                 Sampled::new(&from, at - 0.5, y as f64).fill(pixel, filter);
             }
@@ -197,9 +314,9 @@ fn shift_columns(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter
             .iter()
             .take_while(|column| column.1 == whole);
         let end = start + alike.count();
-        let broken: Vec<f64> = columns[start..end]
+        let broken: Vec<f32> = columns[start..end]
             .iter()
-            .flat_map(|column| std::iter::repeat_n(column.2, channels))
+            .flat_map(|column| std::iter::repeat_n(column.2 as f32, channels))
             .collect();
         for y in 0..height {
             let pixels = &mut image.pixels[y * row + start * channels..y * row + end * channels];
@@ -214,7 +331,7 @@ fn shift_columns(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter
             for (x, pixel) in (start..end).zip(pixels.chunks_exact_mut(channels)) {
                 let at = y as f64 + 0.5 + shift(x);
                 if at < 0.0 || at >= height as f64 {
-                    pixel.fill(FILL as u8);
+                    pixel.fill(FILL);
                 } else {
                     Sampled::new(&from, x as f64, at - 0.5).fill(pixel, filter);
                 }
@@ -229,8 +346,8 @@ struct Sampled<'a> {
     image: &'a Image,
     x: i64,
     y: i64,
-    dx: f64,
-    dy: f64,
+    dx: f32,
+    dy: f32,
 }
 
 impl<'a> Sampled<'a> {
@@ -239,39 +356,35 @@ impl<'a> Sampled<'a> {
             image,
             x: x.floor() as i64,
             y: y.floor() as i64,
-            dx: x - x.floor(),
-            dy: y - y.floor(),
+            dx: (x - x.floor()) as f32,
+            dy: (y - y.floor()) as f32,
         }
     }
 
-    /// The pixel at the place. A cast cuts fractions off and saturates.
+    /// The pixel at the place.
     fn fill(&self, pixel: &mut [u8], filter: Filter) {
         for (channel, sample) in pixel.iter_mut().enumerate() {
-            *sample = match filter {
-                Filter::Bilinear => self.bilinear(channel) as u8,
-                Filter::Bicubic => self.bicubic(channel) as u8,
-            };
+            *sample = cut(match filter {
+                Filter::Bilinear => self.bilinear(channel),
+                Filter::Bicubic => self.bicubic(channel),
+            });
         }
     }
 
     /// The sample at some columns and rows from the place; beyond the edge the nearest one.
-    fn at(&self, channel: usize, column: i64, row: i64) -> f64 {
+    fn at(&self, channel: usize, column: i64, row: i64) -> f32 {
         let nearest = |at: i64, size: usize| at.clamp(0, size as i64 - 1) as usize;
         let x = nearest(self.x + column, self.image.width);
         let y = nearest(self.y + row, self.image.height);
-        f64::from(self.image.pixels[(y * self.image.width + x) * self.image.channels + channel])
+        f32::from(self.image.pixels[(y * self.image.width + x) * self.image.channels + channel])
     }
 
-    fn bilinear(&self, channel: usize) -> f64 {
-        let row = |row| {
-            let [left, right] = [0, 1].map(|column| self.at(channel, column, row));
-            left + (right - left) * self.dx
-        };
-        let (upper, lower) = (row(0), row(1));
-        upper + (lower - upper) * self.dy
+    fn bilinear(&self, channel: usize) -> f32 {
+        let row = |row| line([0, 1].map(|column| self.at(channel, column, row)), self.dx);
+        line([row(0), row(1)], self.dy)
     }
 
-    fn bicubic(&self, channel: usize) -> f64 {
+    fn bicubic(&self, channel: usize) -> f32 {
         let rows = [-1, 0, 1, 2].map(|row| {
             let columns = [-1, 0, 1, 2].map(|column| self.at(channel, column, row));
             cubic(columns, self.dx)
@@ -280,11 +393,67 @@ impl<'a> Sampled<'a> {
     }
 }
 
+/// Between two values. Of equal ones it is the same, and not a bit less, which would be cut to the one below.
+#[inline(always)]
+fn line([v1, v2]: [f32; 2], d: f32) -> f32 {
+    v1 + (v2 - v1) * d
+}
+
 /// The cubic through four values at -1, 0, 1 and 2 with coefficient -1, at `d` between the middle ones.
 #[inline(always)]
-fn cubic([v1, v2, v3, v4]: [f64; 4], d: f64) -> f64 {
+fn cubic([v1, v2, v3, v4]: [f32; 4], d: f32) -> f32 {
     let p2 = v3 - v1;
     let p3 = 2.0 * (v1 - v2) + v3 - v4;
     let p4 = v2 - v1 - v3 + v4;
     v2 + d * (p2 + d * (p3 + d * p4))
+}
+
+/// The sample of a value: fractions are cut off.
+#[inline(always)]
+fn cut(value: f32) -> u8 {
+    value.clamp(0.0, 255.0) as i32 as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pixel by pixel, as [`Sampled`] reads them at the edges.
+    fn naive(image: &mut Image, [a, b, c, d, e, f]: Matrix, filter: Filter) {
+        let from = image.clone();
+        for (i, pixel) in image.pixels.chunks_exact_mut(image.channels).enumerate() {
+            let (x, y) = (
+                (i % image.width) as f64 + 0.5,
+                (i / image.width) as f64 + 0.5,
+            );
+            let (x, y) = (a * x + b * y + c, d * x + e * y + f);
+            if x < 0.0 || x >= image.width as f64 || y < 0.0 || y >= image.height as f64 {
+                pixel.fill(FILL);
+            } else {
+                Sampled::new(&from, x - 0.5, y - 0.5).fill(pixel, filter);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn images_are_made_as_pixels_alone_are(
+            width in 1usize..24, height in 1usize..24, grey: bool, cubic: bool, seed: u64,
+            matrix in prop::array::uniform6(-1.5f64..1.5),
+        ) {
+            let channels = if grey { 1 } else { 3 };
+            let mut rng = creamery_rng::stream(seed, "affine", 0);
+            let mut image = Image {
+                width, height, channels,
+                pixels: (0..width * height * channels).map(|_| rng.random()).collect(),
+            };
+            let mut wanted = image.clone();
+            let filter = if cubic { Filter::Bicubic } else { Filter::Bilinear };
+            naive(&mut wanted, matrix, filter);
+            transform(&mut image, matrix, filter);
+            prop_assert_eq!(image, wanted);
+        }
+    }
 }
