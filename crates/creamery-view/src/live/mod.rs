@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use creamery_train::event::{Event, Observer};
 use ratatui::Terminal;
@@ -24,8 +24,10 @@ use ratatui::crossterm::{cursor, execute};
 use crate::Progress;
 use history::History;
 
-/// The time between two pictures, and the longest that a key waits.
-const PICTURE: Duration = Duration::from_millis(250);
+/// The time between two pictures: with one thread for everything, the drawing takes from the training.
+const PICTURE: Duration = Duration::from_millis(500);
+/// The longest that a key waits, and the end of the run.
+const KEYS: Duration = Duration::from_millis(50);
 
 /// The smallest terminal that the view fits, in columns and rows.
 const SMALLEST: (u16, u16) = (60, 16);
@@ -186,22 +188,21 @@ fn take_terminal() -> io::Result<Screen> {
 
 /// Draws and reads keys until the view is left.
 fn draw(mut terminal: Screen, shared: &Mutex<Shared>, interrupt: Interrupt) {
-    loop {
-        // The training does not wait for the terminal: what is drawn is a copy.
-        let history = {
-            let shared = lock(shared);
-            if shared.left {
+    let mut drawn: Option<Instant> = None;
+    while !lock(shared).left {
+        if drawn.is_none_or(|at| at.elapsed() >= PICTURE) {
+            // The training does not wait for the terminal: what is drawn is a copy.
+            let history = lock(shared).history.clone();
+            let stopping = interrupt.asked.load(Ordering::Relaxed);
+            let picture = terminal.draw(|frame| screen::draw(frame, &history, stopping));
+            if picture.is_err() {
                 break;
             }
-            shared.history.clone()
-        };
-        let stopping = interrupt.asked.load(Ordering::Relaxed);
-        let drawn = terminal.draw(|frame| screen::draw(frame, &history, stopping));
-        if drawn.is_err() {
-            break;
+            drawn = Some(Instant::now());
         }
         match key() {
             Key::None => {}
+            Key::Resized => drawn = None,
             Key::Leave => {
                 lock(shared).left = true;
                 restore_terminal();
@@ -211,6 +212,7 @@ fn draw(mut terminal: Screen, shared: &Mutex<Shared>, interrupt: Interrupt) {
                     restore_terminal();
                 }
                 (interrupt.ask)();
+                drawn = None;
             }
         }
     }
@@ -219,18 +221,19 @@ fn draw(mut terminal: Screen, shared: &Mutex<Shared>, interrupt: Interrupt) {
 
 enum Key {
     None,
+    Resized,
     Leave,
     Interrupt,
 }
 
-/// The next key that means something, or none within the time of a picture.
+/// The next key that means something, or none within [`KEYS`].
 fn key() -> Key {
-    match event::poll(PICTURE) {
+    match event::poll(KEYS) {
         Ok(true) => {}
         Ok(false) => return Key::None,
         Err(_) => {
             // No keys can be read: the pictures go on at their pace.
-            std::thread::sleep(PICTURE);
+            std::thread::sleep(KEYS);
             return Key::None;
         }
     }
@@ -244,6 +247,7 @@ fn key() -> Key {
             code: KeyCode::Char('q') | KeyCode::Esc,
             ..
         })) => Key::Leave,
+        Ok(Input::Resize(..)) => Key::Resized,
         _ => Key::None,
     }
 }
