@@ -3,13 +3,14 @@
 
 mod file;
 
-use creamery_data::{Augment, Normalisation, Pipeline};
+use creamery_data::{Augment, Interpolation, Normalisation, Pipeline};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let pipeline = Pipeline {
         resolution: 8,
         shorter_side: 9,
+        interpolation: Interpolation::Bilinear,
         channels: 3,
         augment: Augment::default(),
         normalisation: Normalisation {
