@@ -11,8 +11,11 @@ use toml::{Table, Value};
 use crate::error::CommandError;
 use crate::interrupt;
 
-/// How long other ranks leave it to rank 0 to tell an error, so that what all run into is told once.
+/// How long other ranks leave it to rank 0 to tell an error, so that what all run into is told once, even if rank 0 is late.
 const GRACE: Duration = Duration::from_millis(1000);
+/// How much longer each rank waits than the one before it, up to some.
+const TURN: Duration = Duration::from_millis(200);
+const TURNS: usize = 10;
 
 /// Makes this process one of the job that it was started for.
 ///
@@ -61,7 +64,11 @@ impl Member {
         let ranks = self.0;
         std::mem::forget(self);
         let since = Instant::now();
-        while !ranks.is_root() && since.elapsed() < GRACE {
+        let patience = match ranks.rank() {
+            0 => Duration::ZERO,
+            rank => GRACE + TURN * ((rank - 1) % TURNS) as u32,
+        };
+        while since.elapsed() < patience {
             std::thread::sleep(GRACE / 50);
             // Another rank has ended the job, and told why.
             if interrupt::is_asked() {

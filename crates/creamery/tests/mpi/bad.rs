@@ -79,11 +79,4 @@ fn a_device_that_is_not_there() {
     let place = Place::with_digits();
     let line = format!("retrain tiny.json {TINY} --device rocm:7 --out run");
     assert_refused(&run(&place, 2, &line), &["rank 0", "device `rocm:7`"]);
-    // On one host only: there the others' command stands for the device that they have.
-    let line =
-        |device| format!("retrain tiny.json {TINY} --device {device} --out run --mpi --threads 1");
-    let output = mpirun(&place, &[(1, &line("cpu")), (1, &line("rocm:7"))])
-        .output()
-        .unwrap();
-    assert_refused(&output, &["rank 1", "device `rocm:7`"]);
 }

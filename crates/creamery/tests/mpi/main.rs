@@ -1,6 +1,6 @@
 //! Several processes as one job, started by mpirun.
 //!
-//! Needs the Cargo feature `mpi` and an mpirun: `cargo test -p creamery --features mpi --test mpi`.
+//! Needs the Cargo feature `mpi` and an mpirun: `cargo test --workspace --features creamery/mpi --test mpi`.
 
 mod bad;
 mod job;
