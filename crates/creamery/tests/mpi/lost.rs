@@ -9,15 +9,15 @@ use crate::support::Place;
 /// Four epochs of Fashion-MNIST's small part, in batches that one, two and three ranks share.
 const LINE: &str = "retrain tiny.json --batch 96 --epochs 4 --lr 0.1 --set train.optimizer=sgd --set ema=0 -q --out";
 
-/// The processes whose command line has `text` in it.
+/// Creamery's processes whose command line has `text` in it.
 fn processes(text: &str) -> Vec<u32> {
     let of_process = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.ok()?.path();
         let pid: u32 = path.file_name()?.to_str()?.parse().ok()?;
         let line = std::fs::read(path.join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        // The launcher has the ranks' command line in its own.
-        (line.contains(text) && !line.starts_with("mpirun")).then_some(pid)
+        let line = String::from_utf8_lossy(&line);
+        // Launchers have the ranks' command line in their own.
+        (line.contains(text) && line.starts_with(env!("CARGO_BIN_EXE_creamery"))).then_some(pid)
     };
     std::fs::read_dir("/proc")
         .unwrap()
