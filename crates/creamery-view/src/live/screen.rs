@@ -140,7 +140,9 @@ fn bounds<'a>(values: impl Iterator<Item = &'a f64>, digits: usize) -> ([f64; 2]
         false => (0.0, 1.0),
     };
     let room = ((high - low) * 0.05).max(10f64.powi(-(digits as i32)));
-    let bounds = [low - room, high + room];
+    // Room below does not lead to what there cannot be, such as a rate below 0.
+    let least = if low < 0.0 { f64::MIN } else { 0.0 };
+    let bounds = [(low - room).max(least), high + room];
     let label = |value: f64| format!("{value:.digits$}");
     (bounds, bounds.map(label).to_vec())
 }
