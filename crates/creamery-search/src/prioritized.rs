@@ -199,6 +199,24 @@ impl Prioritized {
         }
     }
 
+    /// Tells of the boards if a path has entered one, and keeps their phi fresh.
+    fn finish_step(
+        &mut self,
+        step: u64,
+        changed: bool,
+        trainer: &Trainer,
+        events: &mut Events,
+    ) -> Result<(), TrainError> {
+        if changed {
+            let board = self.rows();
+            events.emit(Event::Board { step, board })?;
+        }
+        if self.settings.matching.needs_phi() && step.is_multiple_of(self.settings.refresh) {
+            self.refresh_oldest(step, trainer)?;
+        }
+        Ok(())
+    }
+
     /// Recomputes phi of the entry whose phi is oldest.
     fn refresh_oldest(&mut self, step: u64, trainer: &Trainer) -> Result<(), TrainError> {
         let board_of = |(b, board): (usize, &Board)| {
@@ -341,15 +359,9 @@ impl Strategy for Prioritized {
 
         let images = trainer.portion(batch.n).batch();
         let top1 = 100.0 * correct as f64 / images as f64;
-        if self.state.usual.exceeded_by(top1)
-            && self.nominate(step, bucket, architecture, trainer)?
-        {
-            let board = self.rows();
-            events.emit(Event::Board { step, board })?;
-        }
-        if self.settings.matching.needs_phi() && step.is_multiple_of(self.settings.refresh) {
-            self.refresh_oldest(step, trainer)?;
-        }
+        let changed = self.state.usual.exceeded_by(top1)
+            && self.nominate(step, bucket, architecture, trainer)?;
+        self.finish_step(step, changed, trainer, events)?;
         Ok(report)
     }
 

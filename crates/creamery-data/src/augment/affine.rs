@@ -203,29 +203,28 @@ fn inner<const CHANNELS: usize>(from: &Image, left: f64, top: f64, filter: Filte
     let before = filter.reach().0 as i32;
     let start = (row - before) as usize * from.width + (column - before) as usize;
     match filter {
-        Filter::Bilinear => {
-            let mut rows = [[0.0; 4]; 2];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = each(
-                    pixels::<CHANNELS, 2>(from, start + i * from.width),
-                    dx,
-                    line,
-                );
-            }
-            each(rows, dy, line)
-        }
-        Filter::Bicubic => {
-            let mut rows = [[0.0; 4]; 4];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = each(
-                    pixels::<CHANNELS, 4>(from, start + i * from.width),
-                    dx,
-                    cubic,
-                );
-            }
-            each(rows, dy, cubic)
-        }
+        Filter::Bilinear => around::<CHANNELS, 2>(from, start, [dx, dy], line),
+        Filter::Bicubic => around::<CHANNELS, 4>(from, start, [dx, dy], cubic),
     }
+}
+
+/// The value between `N` rows of `N` pixels, from the pixel `start` on.
+#[inline(always)]
+fn around<const CHANNELS: usize, const N: usize>(
+    from: &Image,
+    start: usize,
+    [dx, dy]: [f32; 2],
+    value: impl Fn([f32; N], f32) -> f32 + Copy,
+) -> Lanes {
+    let mut rows = [[0.0; 4]; N];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = each(
+            pixels::<CHANNELS, N>(from, start + i * from.width),
+            dx,
+            value,
+        );
+    }
+    each(rows, dy, value)
 }
 
 /// `N` neighbours in a row, from the pixel `start` on.

@@ -107,13 +107,7 @@ impl Prioritized {
                 changed |= self.nominate(step, bucket, architecture, trainer)?;
             }
         }
-        if changed {
-            let board = self.rows();
-            events.emit(Event::Board { step, board })?;
-        }
-        if self.settings.matching.needs_phi() && step.is_multiple_of(self.settings.refresh) {
-            self.refresh_oldest(step, trainer)?;
-        }
+        self.finish_step(step, changed, trainer, events)?;
         Ok(report)
     }
 
