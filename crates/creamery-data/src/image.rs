@@ -1,5 +1,7 @@
 //! One picture in memory.
 
+use crate::wide::{Work, wide};
+
 /// One decoded picture: 8-bit samples, rows from the top, channels innermost (HWC).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
@@ -40,17 +42,42 @@ impl Image {
         if self.channels == 1 {
             return self.clone();
         }
-        let grey = self.pixels.chunks_exact(3).map(|pixel| {
-            let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
-            // In 2^16ths, as integers; the weights sum up to 2^16, so white stays white.
-            ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+        let pixels = self.pixels.as_chunks().0;
+        let mut grey = vec![0; pixels.len()];
+        wide(Grey {
+            pixels,
+            grey: &mut grey,
         });
         Self {
             channels: 1,
-            pixels: grey.collect(),
+            pixels: grey,
             ..*self
         }
     }
+}
+
+struct Grey<'a> {
+    pixels: &'a [[u8; 3]],
+    grey: &'a mut [u8],
+}
+
+impl Work for Grey<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (pixel, grey) in self.pixels.iter().zip(self.grey) {
+            *grey = brightness_of(*pixel);
+        }
+    }
+}
+
+/// 0.299 red + 0.587 green + 0.114 blue, rounded.
+#[inline(always)]
+pub(crate) fn brightness_of([red, green, blue]: [u8; 3]) -> u8 {
+    // In 2^16ths, as integers; the weights sum up to 2^16, so white stays white.
+    let sum = 19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue);
+    ((sum + 0x8000) >> 16) as u8
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ mod picture;
 mod pipeline;
 mod portion;
 mod resample;
+mod sample;
 mod sheet;
 mod spec;
 mod split;

@@ -1,7 +1,8 @@
 //! Batches in a fixed order, made ahead by threads.
 //!
-//! A batch is cut into parcels of a few images. A free thread makes the next parcel, the consumer puts them together:
-//! so all threads work on one batch however large it is, and memory is bounded by two batches. Every random choice is keyed by its place in the run, never by the thread
+//! A batch is cut into parcels of a few images. A free thread makes the next parcel, the consumer normalises them into one batch,
+//! which costs what copying them would: so all threads work on one batch however large it is, and memory is bounded by two
+//! batches of 8-bit samples. Every random choice is keyed by its place in the run, never by the thread
 //! that happens to make it.
 
 use std::fmt;
@@ -11,7 +12,7 @@ use crate::ahead::Ahead;
 use crate::error::DataError;
 use crate::order;
 use crate::picture::Picture;
-use crate::pipeline::{Pipeline, Transform};
+use crate::pipeline::{Pipeline, Square, Transform};
 use crate::portion::Portion;
 use crate::split::Split;
 
@@ -188,12 +189,13 @@ impl Loader {
 
     fn next_batch(&mut self, epoch: u64, index: u64) -> Result<Batch, DataError> {
         let n = self.plan.own(index);
+        let transform = &self.plan.transform;
         let Pipeline {
             resolution: size,
             channels,
             ..
-        } = *self.plan.transform.pipeline();
-        let mut images = Vec::with_capacity(n * self.plan.transform.pipeline().samples());
+        } = *transform.pipeline();
+        let mut images = Vec::with_capacity(n * transform.pipeline().samples());
         let mut labels = Vec::with_capacity(n);
         while labels.len() < n {
             let parcel = self.parcels.next().unwrap_or_else(|| {
@@ -201,8 +203,10 @@ impl Loader {
                     message: "it ended too early".to_owned(),
                 })
             })??;
-            images.extend(parcel.images);
-            labels.extend(parcel.labels);
+            for (square, label) in parcel {
+                transform.normalise(&square, &mut images);
+                labels.push(label);
+            }
         }
         Ok(Batch {
             images,
@@ -256,11 +260,8 @@ enum Order {
 /// The images of one epoch, in its order.
 type Epoch = (u64, Arc<[u32]>);
 
-/// A few images of one batch.
-struct Parcel {
-    images: Vec<f32>,
-    labels: Vec<usize>,
-}
+/// A few images of one batch with their labels.
+type Parcel = Vec<(Square, usize)>;
 
 /// All that a thread needs to know to make any parcel.
 struct Plan {
@@ -332,22 +333,23 @@ impl Plan {
         &self,
         seed: u64,
         epoch: u64,
-        places: impl ExactSizeIterator<Item = usize>,
+        places: impl Iterator<Item = usize>,
     ) -> Result<Parcel, DataError> {
         let order = self.epoch(seed, epoch);
         let first_key = epoch.wrapping_mul(self.split.len() as u64);
         let repeats = self.split.sampling().balance > 0.0;
         let images = places.map(|place| (place, order[place] as usize));
-        self.parcel(images, |(place, image), out| {
+        let make = |(place, image)| {
             // An image that is drawn again is changed in another way.
             let key = first_key.wrapping_add(if repeats { place } else { image } as u64);
             let mut rng = creamery_rng::stream(seed, "augment", key);
             let stored = self.split.stored(image)?;
             let picture = Picture::of(&stored);
-            let done = picture.and_then(|picture| self.transform.train(&picture, &mut rng, out));
-            done.map_err(|fault| self.split.fault(image, fault))?;
-            Ok(self.split.label(image))
-        })
+            let done = picture.and_then(|picture| self.transform.train(&picture, &mut rng));
+            let square = done.map_err(|fault| self.split.fault(image, fault))?;
+            Ok((square, self.split.label(image)))
+        };
+        images.map(make).collect()
     }
 
     /// The order of an epoch, made by the first thread that needs it.
@@ -363,33 +365,14 @@ impl Plan {
         order
     }
 
-    fn evaluation_parcel(
-        &self,
-        places: impl ExactSizeIterator<Item = usize>,
-    ) -> Result<Parcel, DataError> {
-        self.parcel(places, |image, out| {
+    fn evaluation_parcel(&self, places: impl Iterator<Item = usize>) -> Result<Parcel, DataError> {
+        let make = |image| {
             let stored = self.split.stored(image)?;
             let picture = Picture::of(&stored);
-            let done = picture.and_then(|picture| self.transform.evaluate(&picture, out));
-            done.map_err(|fault| self.split.fault(image, fault))?;
-            Ok(self.split.label(image))
-        })
-    }
-
-    fn parcel<I: Iterator>(
-        &self,
-        members: I,
-        append: impl Fn(I::Item, &mut Vec<f32>) -> Result<usize, DataError>,
-    ) -> Result<Parcel, DataError> {
-        let most = members.size_hint().0;
-        let mut parcel = Parcel {
-            images: Vec::with_capacity(most * self.transform.pipeline().samples()),
-            labels: Vec::with_capacity(most),
+            let done = picture.and_then(|picture| self.transform.evaluate(&picture));
+            let square = done.map_err(|fault| self.split.fault(image, fault))?;
+            Ok((square, self.split.label(image)))
         };
-        for member in members {
-            let label = append(member, &mut parcel.images)?;
-            parcel.labels.push(label);
-        }
-        Ok(parcel)
+        places.map(make).collect()
     }
 }

@@ -11,7 +11,8 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 use crate::decode::{self, ImageError};
 use crate::image::Image;
 use crate::jpeg::{Baseline, Plane, Planes};
-use crate::resample::{Columns, resample, rounded};
+use crate::resample::{Columns, resample};
+use crate::sample::rounded;
 use crate::store::Stored;
 use crate::wide::{Work, wide};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rand::{Rng, RngExt};
 
-use crate::augment::{AutoAugment, erase, jitter};
+use crate::augment::{AutoAugment, Erasure, jitter};
 use crate::decode::{self, ImageError};
 use crate::error::DataError;
 use crate::folder::file_size;
@@ -122,12 +122,13 @@ impl Pipeline {
             if self.channels == 1 {
                 image = image.to_grey();
             }
-            transform.evaluate(&Picture::from(&image), &mut samples)
+            transform.evaluate(&Picture::from(&image))
         });
-        done.map_err(|fault| DataError::Image {
+        let square = done.map_err(|fault| DataError::Image {
             place: ImagePlace::file(path),
             fault,
         })?;
+        transform.normalise(&square, &mut samples);
         Ok(samples)
     }
 
@@ -177,6 +178,15 @@ impl Pipeline {
     }
 }
 
+/// A picture as networks take it but for its normalisation, which makes four bytes of each sample.
+#[derive(Clone, Debug)]
+pub(crate) struct Square {
+    /// HWC.
+    pixels: Vec<u8>,
+    /// What is erased once it is normalised.
+    erasure: Option<Erasure>,
+}
+
 /// A [`Pipeline`] whose settings fit, with its tables.
 #[derive(Clone, Debug)]
 pub(crate) struct Transform {
@@ -190,13 +200,12 @@ impl Transform {
         &self.pipeline
     }
 
-    /// Changes a picture at random and appends it to `out`.
+    /// Changes a picture at random.
     pub(crate) fn train(
         &self,
         picture: &Picture,
         rng: &mut impl Rng,
-        out: &mut Vec<f32>,
-    ) -> Result<(), ImageError> {
+    ) -> Result<Square, ImageError> {
         let Pipeline {
             resolution,
             shorter_side,
@@ -240,16 +249,16 @@ impl Transform {
             }
             pixels = image.pixels;
         }
-        let first = out.len();
-        self.append(&pixels, out);
-        if augment.erasing > 0.0 && rng.random_bool(augment.erasing) {
-            erase(&mut out[first..], resolution, rng);
-        }
-        Ok(())
+        let erased = augment.erasing > 0.0 && rng.random_bool(augment.erasing);
+        let erasure = erased.then(|| Erasure::draw(resolution, picture.channels(), rng));
+        Ok(Square {
+            pixels,
+            erasure: erasure.flatten(),
+        })
     }
 
-    /// Appends the middle of a picture to `out`.
-    pub(crate) fn evaluate(&self, picture: &Picture, out: &mut Vec<f32>) -> Result<(), ImageError> {
+    /// The middle of a picture.
+    pub(crate) fn evaluate(&self, picture: &Picture) -> Result<Square, ImageError> {
         let Pipeline {
             resolution,
             shorter_side,
@@ -264,16 +273,24 @@ impl Transform {
             y: middle(size.1),
             side: resolution,
         };
-        self.append(&cut(picture, size, window, interpolation, false)?, out);
-        Ok(())
+        Ok(Square {
+            pixels: cut(picture, size, window, interpolation, false)?,
+            erasure: None,
+        })
     }
 
-    /// Appends normalised samples.
-    fn append(&self, samples: &[u8], out: &mut Vec<f32>) {
+    /// Appends the samples that networks take to `out`.
+    pub(crate) fn normalise(&self, square: &Square, out: &mut Vec<f32>) {
+        let first = out.len();
         match &self.tables[..] {
-            [table] => out.extend(samples.iter().map(|&sample| table[usize::from(sample)])),
+            [table] => out.extend(
+                square
+                    .pixels
+                    .iter()
+                    .map(|&sample| table[usize::from(sample)]),
+            ),
             [red, green, blue] => {
-                let pixels = samples.as_chunks::<3>().0;
+                let pixels = square.pixels.as_chunks::<3>().0;
                 out.extend(pixels.iter().flat_map(|&[r, g, b]| {
                     [
                         red[usize::from(r)],
@@ -283,6 +300,9 @@ impl Transform {
                 }));
             }
             _ => unreachable!("images have 1 or 3 channels"),
+        }
+        if let Some(erasure) = &square.erasure {
+            erasure.erase(&mut out[first..], self.pipeline.resolution);
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::picture::Interpolation;
+use crate::sample::rounded;
 use crate::wide::{Work, wide};
 
 /// Samples of which `stride` make a column.
@@ -173,14 +174,6 @@ impl Work for Passes<'_> {
     }
 }
 
-/// The whole number nearest to a value of 0 to 255; of two that are as near the even one.
-#[inline(always)]
-pub(crate) fn rounded(value: f32) -> u32 {
-    /// In numbers of this size the lowest bit is worth 1, so that adding it rounds.
-    const ROUND: f32 = 8_388_608.0;
-    (value + ROUND).to_bits() & 0xff
-}
-
 /// What 8 bits hold of a value, as Pillow keeps it between the passes.
 #[inline(always)]
 fn bounded(value: f32) -> f32 {
@@ -194,33 +187,37 @@ fn weigh<'a, T: Copy + Into<f32> + 'a>(
     weights: &[f32],
     row: impl Fn(usize) -> &'a [T],
 ) {
-    const TOGETHER: usize = 4;
-    let mut tap = 0;
-    out.fill(0.0);
-    while tap < weights.len() {
-        match weights[tap..weights.len().min(tap + TOGETHER)] {
-            [a, b, c, d] => add(out, [a, b, c, d], |i| row(tap + i)),
-            [a, b, c] => add(out, [a, b, c], |i| row(tap + i)),
-            [a, b] => add(out, [a, b], |i| row(tap + i)),
-            [a] => add(out, [a], |i| row(tap + i)),
+    /// As many as there are where an image is made smaller by half.
+    const TOGETHER: usize = 6;
+    for start in (0..weights.len()).step_by(TOGETHER) {
+        let row = |i| row(start + i);
+        match weights[start..weights.len().min(start + TOGETHER)] {
+            [a, b, c, d, e, f] => add(out, start, [a, b, c, d, e, f], row),
+            [a, b, c, d, e] => add(out, start, [a, b, c, d, e], row),
+            [a, b, c, d] => add(out, start, [a, b, c, d], row),
+            [a, b, c] => add(out, start, [a, b, c], row),
+            [a, b] => add(out, start, [a, b], row),
+            [a] => add(out, start, [a], row),
             _ => unreachable!("there are weights left"),
         }
-        tap += TOGETHER;
     }
 }
 
-/// Adds `N` rows times their weights.
+/// Adds `N` rows times their weights; the rows from 0 on to nothing.
 #[inline(always)]
 fn add<'a, const N: usize, T: Copy + Into<f32> + 'a>(
     out: &mut [f32],
+    start: usize,
     weights: [f32; N],
     row: impl Fn(usize) -> &'a [T],
 ) {
     let length = out.len();
     let rows: [&[T]; N] = std::array::from_fn(|i| &row(i)[..length]);
-    for (at, sum) in out.iter_mut().enumerate() {
+    for (at, out) in out.iter_mut().enumerate() {
+        let mut sum = if start == 0 { 0.0 } else { *out };
         for (row, weight) in rows.iter().zip(weights) {
-            *sum += weight * row[at].into();
+            sum += weight * row[at].into();
         }
+        *out = sum;
     }
 }

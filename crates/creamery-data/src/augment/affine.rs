@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 
 use crate::image::Image;
+use crate::sample::cut;
 use crate::wide::{Work, wide};
 
 /// What lies outside of an image.
@@ -35,8 +36,8 @@ impl Filter {
         }
     }
 
-    /// Samples between those of rows: `row(0)` and the ones around it, `at(i)` beyond it for the sample `i`.
-    fn between<'a>(self, out: &mut [u8], row: impl Fn(i64) -> &'a [u8], at: impl Fn(usize) -> f32) {
+    /// Samples between those of rows: `row(0)` and the ones around it, `at[i]` beyond it for the sample `i`.
+    fn between<'a>(self, out: &mut [u8], row: impl Fn(i64) -> &'a [u8], at: &[f32]) {
         match self {
             Self::Bilinear => wide(Between {
                 out,
@@ -55,28 +56,27 @@ impl Filter {
 }
 
 /// Samples of values between those of `N` rows.
-struct Between<'a, const N: usize, A, V> {
+struct Between<'a, const N: usize, V> {
     out: &'a mut [u8],
     rows: [&'a [u8]; N],
-    at: A,
+    at: &'a [f32],
     value: V,
 }
 
-impl<const N: usize, A: Fn(usize) -> f32, V: Fn([f32; N], f32) -> f32> Work
-    for Between<'_, N, A, V>
-{
+impl<const N: usize, V: Fn([f32; N], f32) -> f32> Work for Between<'_, N, V> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let rows = self.rows.map(|row| &row[..self.out.len()]);
+        let at = &self.at[..self.out.len()];
         for (i, sample) in self.out.iter_mut().enumerate() {
             // Not by `map`, which would not be compiled for wide registers.
             let mut values = [0.0; N];
             for (value, row) in values.iter_mut().zip(rows) {
                 *value = f32::from(row[i]);
             }
-            *sample = cut((self.value)(values, (self.at)(i)));
+            *sample = cut((self.value)(values, at[i]));
         }
     }
 }
@@ -125,133 +125,163 @@ pub(super) fn rotate(image: &mut Image, degrees: f64, filter: Filter) {
 
 fn transform(image: &mut Image, matrix: Matrix, filter: Filter) {
     let mut from = image.clone();
-    // So that all that one pixel is made of can be read at once.
-    from.pixels.resize(from.pixels.len() + ROW, 0);
-    let (from, out) = (&from, &mut image.pixels);
+    // So that the lanes of a pixel can be read at once.
+    from.pixels.resize(from.pixels.len() + LANES, 0);
     match image.channels {
-        1 => wide(Transform::<1> {
-            out,
-            from,
-            matrix,
-            filter,
-        }),
-        3 => wide(Transform::<3> {
-            out,
-            from,
-            matrix,
-            filter,
-        }),
+        1 => transform_channels::<1>(&mut image.pixels, &from, matrix, filter),
+        3 => transform_channels::<3>(&mut image.pixels, &from, matrix, filter),
         _ => unreachable!("images have 1 or 3 channels"),
     }
 }
 
-/// Samples of one row that are read at once: at least four pixels, and one sample.
-const ROW: usize = 16;
+fn transform_channels<const CHANNELS: usize>(
+    out: &mut [u8],
+    from: &Image,
+    matrix: Matrix,
+    filter: Filter,
+) {
+    match filter {
+        Filter::Bilinear => wide(Transform::<CHANNELS, 2, _> {
+            out,
+            from,
+            matrix,
+            filter,
+            value: line,
+        }),
+        Filter::Bicubic => wide(Transform::<CHANNELS, 4, _> {
+            out,
+            from,
+            matrix,
+            filter,
+            value: cubic,
+        }),
+    }
+}
 
-/// The samples of a pixel side by side. Those beyond its channels mean nothing.
-type Lanes = [f32; 4];
+/// Samples that are read for each pixel. Those beyond its channels mean nothing.
+const LANES: usize = 4;
 
-struct Transform<'a, const CHANNELS: usize> {
+/// Pixels that are made together.
+const BLOCK: usize = 16;
+
+/// A value for each lane of a block.
+type Block<T> = [[T; LANES]; BLOCK];
+
+/// Pixels of values between `N` rows of `N` pixels.
+struct Transform<'a, const CHANNELS: usize, const N: usize, V> {
     out: &'a mut [u8],
-    /// With [`ROW`] samples after the last.
+    /// With [`LANES`] samples after the last.
     from: &'a Image,
     matrix: Matrix,
     filter: Filter,
+    value: V,
 }
 
-impl<const CHANNELS: usize> Work for Transform<'_, CHANNELS> {
+impl<const CHANNELS: usize, const N: usize, V: Fn([f32; N], f32) -> f32> Work
+    for Transform<'_, CHANNELS, N, V>
+{
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let [a, b, c, d, e, f] = self.matrix;
-        let (width, height) = (self.from.width as f64, self.from.height as f64);
+        let from = self.from;
+        let (width, height) = (from.width as f64, from.height as f64);
         let (before, after) = self.filter.reach();
         let (first, after) = (before as f64, after as f64);
-        let rows = self.out.chunks_exact_mut(self.from.width * CHANNELS);
-        for (row, pixels) in rows.enumerate() {
-            let y = row as f64 + 0.5;
-            for (column, pixel) in pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
-                let x = column as f64 + 0.5;
-                let (x, y) = (a * x + b * y + c, d * x + e * y + f);
-                let (left, top) = (x - 0.5, y - 0.5);
-                let inside =
-                    left >= first && left < width - after && top >= first && top < height - after;
-                if inside {
-                    let lanes = inner::<CHANNELS>(self.from, left, top, self.filter);
-                    for (sample, value) in pixel.iter_mut().zip(lanes) {
-                        *sample = cut(value);
+        let (before, stride) = (before as i32, from.width as i32);
+        for (y, row) in self.out.chunks_exact_mut(from.width * CHANNELS).enumerate() {
+            let y = y as f64 + 0.5;
+            for (block, pixels) in row.chunks_mut(BLOCK * CHANNELS).enumerate() {
+                let at = |column: usize| {
+                    let x = (block * BLOCK) as f64 + (column as f64 + 0.5);
+                    (a * x + b * y + c, d * x + e * y + f)
+                };
+                // Where all that a pixel is made of lies within the image: its first sample, and how far beyond it lies.
+                // Others follow.
+                let mut inside = [false; BLOCK];
+                let mut starts = [0; BLOCK];
+                let (mut across, mut down) = ([[0.0; LANES]; BLOCK], [[0.0; LANES]; BLOCK]);
+                for column in 0..BLOCK {
+                    let (x, y) = at(column);
+                    let (left, top) = (x - 0.5, y - 0.5);
+                    inside[column] = (left >= first)
+                        & (left < width - after)
+                        & (top >= first)
+                        & (top < height - after);
+                    let ((x, dx), (y, dy)) = (parts(left), parts(top));
+                    let pixel = y
+                        .wrapping_sub(before)
+                        .wrapping_mul(stride)
+                        .wrapping_add(x.wrapping_sub(before));
+                    starts[column] = pixel.wrapping_mul(CHANNELS as i32);
+                    across[column] = [dx; LANES];
+                    down[column] = [dy; LANES];
+                }
+                let mut around = [[[[0; LANES]; BLOCK]; N]; N];
+                for column in 0..BLOCK {
+                    if !inside[column] {
+                        continue;
                     }
-                } else if x < 0.0 || x >= width || y < 0.0 || y >= height {
-                    pixel.fill(FILL);
-                } else {
-                    Sampled::new(self.from, left, top).fill(pixel, self.filter);
+                    for (i, row) in around.iter_mut().enumerate() {
+                        let start = starts[column] as usize + i * from.width * CHANNELS;
+                        let samples = &from.pixels[start..][..(N - 1) * CHANNELS + LANES];
+                        for (i, block) in row.iter_mut().enumerate() {
+                            block[column].copy_from_slice(&samples[i * CHANNELS..][..LANES]);
+                        }
+                    }
+                }
+                let made = between(&around, &across, &down, &self.value);
+                for (column, pixel) in pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
+                    let (x, y) = at(column);
+                    if inside[column] {
+                        pixel.copy_from_slice(&made[column][..CHANNELS]);
+                    } else if x < 0.0 || x >= width || y < 0.0 || y >= height {
+                        pixel.fill(FILL);
+                    } else {
+                        Sampled::new(from, x - 0.5, y - 0.5).fill(pixel, self.filter);
+                    }
                 }
             }
         }
     }
 }
 
-/// The pixel at a place of which all that it is made of lies within the image.
+/// The whole part and the broken part of a place within the image. Of others they mean nothing.
 #[inline(always)]
-fn inner<const CHANNELS: usize>(from: &Image, left: f64, top: f64, filter: Filter) -> Lanes {
-    let (column, row) = (left as i32, top as i32);
-    let (dx, dy) = (
-        (left - f64::from(column)) as f32,
-        (top - f64::from(row)) as f32,
-    );
-    let before = filter.reach().0 as i32;
-    let start = (row - before) as usize * from.width + (column - before) as usize;
-    match filter {
-        Filter::Bilinear => around::<CHANNELS, 2>(from, start, [dx, dy], line),
-        Filter::Bicubic => around::<CHANNELS, 4>(from, start, [dx, dy], cubic),
-    }
+fn parts(place: f64) -> (i32, f32) {
+    /// In numbers of this size the lowest bit is worth 1, so that adding it rounds.
+    const ROUND: f64 = 4_503_599_627_370_496.0;
+    let near = place + ROUND;
+    // What was rounded up is one too many.
+    let above = near - ROUND > place;
+    let whole = near - ROUND - f64::from(u8::from(above));
+    let bits = near.to_bits() as i32;
+    (bits.wrapping_sub(i32::from(above)), (place - whole) as f32)
 }
 
-/// The value between `N` rows of `N` pixels, from the pixel `start` on.
+/// The values between `N` rows of `N` pixels, lane by lane, `across` and `down` beyond the first that counts.
 #[inline(always)]
-fn around<const CHANNELS: usize, const N: usize>(
-    from: &Image,
-    start: usize,
-    [dx, dy]: [f32; 2],
-    value: impl Fn([f32; N], f32) -> f32 + Copy,
-) -> Lanes {
-    let mut rows = [[0.0; 4]; N];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = each(
-            pixels::<CHANNELS, N>(from, start + i * from.width),
-            dx,
-            value,
-        );
-    }
-    each(rows, dy, value)
-}
-
-/// `N` neighbours in a row, from the pixel `start` on.
-#[inline(always)]
-fn pixels<const CHANNELS: usize, const N: usize>(from: &Image, start: usize) -> [Lanes; N] {
-    let samples = &from.pixels[start * CHANNELS..][..ROW];
-    let mut pixels = [[0.0; 4]; N];
-    for (i, pixel) in pixels.iter_mut().enumerate() {
-        for (lane, value) in pixel.iter_mut().enumerate() {
-            *value = f32::from(samples[i * CHANNELS + lane]);
+fn between<const N: usize>(
+    around: &[[Block<u8>; N]; N],
+    across: &Block<f32>,
+    down: &Block<f32>,
+    value: impl Fn([f32; N], f32) -> f32,
+) -> Block<u8> {
+    let mut made = [[0; LANES]; BLOCK];
+    // Not by `map`, which would not be compiled for wide registers.
+    for (i, sample) in made.as_flattened_mut().iter_mut().enumerate() {
+        let mut rows = [0.0; N];
+        for (found, row) in rows.iter_mut().zip(around) {
+            let mut values = [0.0; N];
+            for (value, block) in values.iter_mut().zip(row) {
+                *value = f32::from(block.as_flattened()[i]);
+            }
+            *found = value(values, across.as_flattened()[i]);
         }
+        *sample = cut(value(rows, down.as_flattened()[i]));
     }
-    pixels
-}
-
-/// Values between `N` pixels, channel by channel.
-#[inline(always)]
-fn each<const N: usize>(pixels: [Lanes; N], d: f32, value: impl Fn([f32; N], f32) -> f32) -> Lanes {
-    let mut found = [0.0; 4];
-    for (lane, found) in found.iter_mut().enumerate() {
-        let mut values = [0.0; N];
-        for (value, pixel) in values.iter_mut().zip(&pixels) {
-            *value = pixel[lane];
-        }
-        *found = value(values, d);
-    }
-    found
+    made
 }
 
 /// Where all that a row of pixels is made of lies within a row of `length`, if they are moved by `shift`: those pixels; and the
@@ -270,24 +300,24 @@ fn inside(shift: f64, length: usize, filter: Filter) -> (std::ops::Range<usize>,
 fn shift_rows(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
     let from = image.clone();
     let (width, channels) = (image.width, image.channels);
+    let mut broken_parts = vec![0.0; width * channels];
     let rows = image.pixels.chunks_exact_mut(width * channels);
     for (y, row) in rows.enumerate() {
-        let (inner, whole, broken) = inside(shift(y), width, filter);
+        let shift = shift(y);
+        let (inner, whole, broken) = inside(shift, width, filter);
+        broken_parts.fill(broken as f32);
         let samples = |tap: i64| {
             let start = (y * width) as i64 + inner.start as i64 + whole + tap;
             &from.pixels[start as usize * channels..][..inner.len() * channels]
         };
         if !inner.is_empty() {
-            filter.between(
-                &mut row[inner.start * channels..inner.end * channels],
-                samples,
-                |_| broken as f32,
-            );
+            let out = &mut row[inner.start * channels..inner.end * channels];
+            filter.between(out, samples, &broken_parts);
         }
         let edges = (0..inner.start).chain(inner.end..width);
         for x in edges {
             let pixel = &mut row[x * channels..][..channels];
-            let at = x as f64 + 0.5 + shift(y);
+            let at = x as f64 + 0.5 + shift;
             if at < 0.0 || at >= width as f64 {
                 pixel.fill(FILL);
             } else {
@@ -301,42 +331,54 @@ fn shift_rows(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
 fn shift_columns(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter) {
     let from = image.clone();
     let (width, height, channels) = (image.width, image.height, image.channels);
-    let columns: Vec<_> = (0..width)
-        .map(|x| inside(shift(x), height, filter))
-        .collect();
     let row = width * channels;
-    // Neighbours that are moved by as many whole pixels are made together.
+    let shifts: Vec<f64> = (0..width).map(shift).collect();
+    let broken: Vec<f32> = shifts
+        .iter()
+        .flat_map(|shift| std::iter::repeat_n((shift - shift.floor()) as f32, channels))
+        .collect();
+    // Neighbours that are moved by as many whole pixels are copied together.
+    let whole = |shift: f64| shift.floor().clamp(-1e9, 1e9) as i64;
+    let mut alike = Vec::new();
     let mut start = 0;
-    while start < width {
-        let (inner, whole, _) = columns[start].clone();
-        let alike = columns[start..]
-            .iter()
-            .take_while(|column| column.1 == whole);
-        let end = start + alike.count();
-        let broken: Vec<f32> = columns[start..end]
-            .iter()
-            .flat_map(|column| std::iter::repeat_n(column.2 as f32, channels))
-            .collect();
-        for y in 0..height {
-            let pixels = &mut image.pixels[y * row + start * channels..y * row + end * channels];
-            if inner.contains(&y) {
-                let samples = |tap: i64| {
-                    let y = (y as i64 + whole + tap) as usize;
-                    &from.pixels[y * row + start * channels..y * row + end * channels]
-                };
-                filter.between(pixels, samples, |i| broken[i]);
-                continue;
-            }
-            for (x, pixel) in (start..end).zip(pixels.chunks_exact_mut(channels)) {
-                let at = y as f64 + 0.5 + shift(x);
-                if at < 0.0 || at >= height as f64 {
+    for columns in shifts.chunk_by(|one, next| whole(*one) == whole(*next)) {
+        let end = start + columns.len() * channels;
+        alike.push((start..end, whole(columns[0])));
+        start = end;
+    }
+    // A row of the image that is moved by whole pixels alone; beyond the edge there is the nearest sample.
+    let moved = |y: i64, out: &mut [u8]| {
+        for (samples, whole) in &alike {
+            let y = (y + whole).clamp(0, height as i64 - 1) as usize;
+            out[samples.clone()].copy_from_slice(&from.pixels[y * row..][samples.clone()]);
+        }
+    };
+    let (before, after) = filter.reach();
+    let mut rows: Vec<Vec<u8>> = (-before - 1..after)
+        .map(|y| {
+            let mut out = vec![0; row];
+            moved(y, &mut out);
+            out
+        })
+        .collect();
+    let least = shifts.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = shifts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let outside = |at: f64| at < 0.0 || at >= height as f64;
+    for (y, out) in image.pixels.chunks_exact_mut(row).enumerate() {
+        // Each row is the one above the next.
+        rows.rotate_left(1);
+        if let Some(last) = rows.last_mut() {
+            moved(y as i64 + after, last);
+        }
+        filter.between(out, |tap| &rows[(tap + before) as usize], &broken);
+        let centre = y as f64 + 0.5;
+        if outside(centre + least) || outside(centre + most) {
+            for (pixel, shift) in out.chunks_exact_mut(channels).zip(&shifts) {
+                if outside(centre + shift) {
                     pixel.fill(FILL);
-                } else {
-                    Sampled::new(&from, x as f64, at - 0.5).fill(pixel, filter);
                 }
             }
         }
-        start = end;
     }
 }
 
@@ -407,12 +449,6 @@ fn cubic([v1, v2, v3, v4]: [f32; 4], d: f32) -> f32 {
     v2 + d * (p2 + d * (p3 + d * p4))
 }
 
-/// The sample of a value: fractions are cut off.
-#[inline(always)]
-fn cut(value: f32) -> u8 {
-    value.clamp(0.0, 255.0) as i32 as u8
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -436,23 +472,60 @@ mod tests {
         }
     }
 
+    fn noise(width: usize, height: usize, grey: bool, seed: u64) -> Image {
+        let channels = if grey { 1 } else { 3 };
+        let mut rng = creamery_rng::stream(seed, "affine", 0);
+        let pixels = (0..width * height * channels).map(|_| rng.random());
+        Image {
+            width,
+            height,
+            channels,
+            pixels: pixels.collect(),
+        }
+    }
+
     proptest! {
         #[test]
         fn images_are_made_as_pixels_alone_are(
             width in 1usize..24, height in 1usize..24, grey: bool, cubic: bool, seed: u64,
             matrix in prop::array::uniform6(-1.5f64..1.5),
         ) {
-            let channels = if grey { 1 } else { 3 };
-            let mut rng = creamery_rng::stream(seed, "affine", 0);
-            let mut image = Image {
-                width, height, channels,
-                pixels: (0..width * height * channels).map(|_| rng.random()).collect(),
-            };
+            let mut image = noise(width, height, grey, seed);
             let mut wanted = image.clone();
             let filter = if cubic { Filter::Bicubic } else { Filter::Bilinear };
             naive(&mut wanted, matrix, filter);
             transform(&mut image, matrix, filter);
             prop_assert_eq!(image, wanted);
+        }
+
+        #[test]
+        fn rows_and_columns_move_as_pixels_alone_do(
+            width in 1usize..24, height in 1usize..24, grey: bool, cubic: bool, columns: bool, shear: bool, seed: u64,
+            amount in -1.5f64..1.5,
+        ) {
+            let mut image = noise(width, height, grey, seed);
+            let mut wanted = image.clone();
+            let filter = if cubic { Filter::Bicubic } else { Filter::Bilinear };
+            let moved = match (columns, shear) {
+                (false, false) => [0.0, amount * width as f64],
+                (true, false) => [0.0, amount * height as f64],
+                (_, true) => [amount, 0.0],
+            };
+            let matrix = if columns {
+                [1.0, 0.0, 0.0, moved[0], 1.0, moved[1]]
+            } else {
+                [1.0, moved[0], moved[1], 0.0, 1.0, 0.0]
+            };
+            naive(&mut wanted, matrix, filter);
+            match (columns, shear) {
+                (false, false) => translate_x(&mut image, amount, filter),
+                (true, false) => translate_y(&mut image, amount, filter),
+                (false, true) => shear_x(&mut image, amount, filter),
+                (true, true) => shear_y(&mut image, amount, filter),
+            }
+            // The broken part of a sum of three is rounded otherwise than that of the shift alone.
+            let apart = image.pixels.iter().zip(&wanted.pixels).map(|(a, b)| a.abs_diff(*b)).max();
+            prop_assert!(apart <= Some(1), "{apart:?}");
         }
     }
 }

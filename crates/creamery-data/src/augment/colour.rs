@@ -1,6 +1,7 @@
 //! Operations on colours, to the value what Pillow's `ImageOps` and `ImageEnhance` compute.
 
-use crate::image::Image;
+use crate::image::{Image, brightness_of};
+use crate::sample::cut;
 use crate::wide::{Work, wide};
 
 /// Replaces every sample by its entry in its channel's table.
@@ -109,26 +110,7 @@ pub(super) fn posterize(image: &mut Image, bits: f64) {
 /// `from + factor (to - from)`, fractions cut off, as Pillow blends.
 #[inline(always)]
 fn blend(from: u8, to: u8, factor: f32) -> u8 {
-    let value = f32::from(from) + factor * (f32::from(to) - f32::from(from));
-    value.clamp(0.0, 255.0) as i32 as u8
-}
-
-/// Blends each sample of an image with one of as many others.
-struct Blend<'a> {
-    from: &'a [u8],
-    image: &'a mut [u8],
-    factor: f32,
-}
-
-impl Work for Blend<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (sample, &from) in self.image.iter_mut().zip(self.from) {
-            *sample = blend(from, *sample, self.factor);
-        }
-    }
+    cut(f32::from(from) + factor * (f32::from(to) - f32::from(from)))
 }
 
 /// Black at 0, the image at 1.
@@ -146,15 +128,32 @@ pub(super) fn contrast(image: &mut Image, factor: f64) {
 
 /// Grey at 0, the image at 1: saturation.
 pub(super) fn color(image: &mut Image, factor: f64) {
-    let mut grey = image.to_grey().pixels;
+    // Grey images have no colours.
     if image.channels == 3 {
-        grey = grey.iter().flat_map(|&grey| [grey; 3]).collect();
+        wide(Color {
+            pixels: image.pixels.as_chunks_mut().0,
+            factor: factor as f32,
+        });
     }
-    wide(Blend {
-        from: &grey,
-        image: &mut image.pixels,
-        factor: factor as f32,
-    });
+}
+
+struct Color<'a> {
+    pixels: &'a mut [[u8; 3]],
+    factor: f32,
+}
+
+impl Work for Color<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for pixel in self.pixels {
+            let grey = brightness_of(*pixel);
+            for sample in pixel {
+                *sample = blend(grey, *sample, self.factor);
+            }
+        }
+    }
 }
 
 /// Smoothed at 0, the image at 1. The smoothing is (1 1 1, 1 5 1, 1 1 1) / 13; pixels at the edge keep their values.

@@ -12,19 +12,38 @@ const ASPECT: f64 = 0.3;
 /// Rectangles that are drawn before one that fits is given up.
 const TRIES: usize = 10;
 
-/// Replaces a random rectangle of a normalised image, HWC with `side` pixels a side, by normal noise.
-pub(crate) fn erase(image: &mut [f32], side: usize, rng: &mut impl Rng) {
-    let channels = image.len() / (side * side);
-    let Some([top, left, height, width]) = rectangle(side, rng) else {
-        return;
-    };
-    for row in image
-        .chunks_exact_mut(side * channels)
-        .skip(top)
-        .take(height)
-    {
-        for value in &mut row[left * channels..(left + width) * channels] {
-            *value = rng.sample(StandardNormal);
+/// What a random rectangle of a normalised image is replaced by: normal noise.
+#[derive(Clone, Debug)]
+pub(crate) struct Erasure {
+    /// Top, left, height and width.
+    rectangle: [usize; 4],
+    /// For each row of the rectangle its samples, HWC.
+    noise: Vec<f32>,
+}
+
+impl Erasure {
+    /// For an image of `side` pixels a side. `None` if nothing is to be erased.
+    pub fn draw(side: usize, channels: usize, rng: &mut impl Rng) -> Option<Self> {
+        let rectangle = rectangle(side, rng)?;
+        let [_, _, height, width] = rectangle;
+        // Of the smallest images a rectangle may have no pixels.
+        if height * width == 0 {
+            return None;
+        }
+        let noise = (0..height * width * channels).map(|_| rng.sample(StandardNormal));
+        Some(Self {
+            rectangle,
+            noise: noise.collect(),
+        })
+    }
+
+    /// Erases the rectangle of an image, HWC with `side` pixels a side.
+    pub fn erase(&self, image: &mut [f32], side: usize) {
+        let channels = image.len() / (side * side);
+        let [top, left, _, width] = self.rectangle;
+        let rows = image.chunks_exact_mut(side * channels).skip(top);
+        for (row, noise) in rows.zip(self.noise.chunks_exact(width * channels)) {
+            row[left * channels..][..noise.len()].copy_from_slice(noise);
         }
     }
 }
@@ -54,7 +73,9 @@ mod tests {
         let mut shares = Vec::new();
         for i in 0..300 {
             let mut image = vec![9.0; side * side * channels];
-            erase(&mut image, side, &mut creamery_rng::stream(0, "erase", i));
+            let mut rng = creamery_rng::stream(0, "erase", i);
+            let erasure = Erasure::draw(side, channels, &mut rng).unwrap();
+            erasure.erase(&mut image, side);
             let erased: Vec<usize> = (0..side * side)
                 .filter(|pixel| image[pixel * channels] != 9.0)
                 .collect();
@@ -82,8 +103,7 @@ mod tests {
 
     #[test]
     fn an_image_of_a_pixel_is_left_alone() {
-        let mut image = [9.0];
-        erase(&mut image, 1, &mut creamery_rng::stream(0, "erase", 0));
-        assert_eq!(image, [9.0]);
+        let mut rng = creamery_rng::stream(0, "erase", 0);
+        assert!(Erasure::draw(1, 3, &mut rng).is_none());
     }
 }

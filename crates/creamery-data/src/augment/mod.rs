@@ -14,5 +14,5 @@ mod table;
 mod tests;
 
 pub use auto::{AugmentError, AutoAugment};
-pub(crate) use erase::erase;
+pub(crate) use erase::Erasure;
 pub(crate) use jitter::jitter;

@@ -5,6 +5,8 @@
 
 use std::f32::consts::SQRT_2;
 
+use crate::sample::rounded;
+
 /// A block of coefficients or samples, 8 rows of 8.
 pub(super) type Block = [[f32; 8]; 8];
 
@@ -67,9 +69,7 @@ pub(super) fn flat(mean: f32, out: &mut [u8], stride: usize) {
 /// The nearest 8-bit sample; of two that are as near the even one.
 #[inline(always)]
 fn sample(value: f32) -> u8 {
-    /// In numbers of this size the lowest bit is worth 1, so that adding it rounds.
-    const ROUND: f32 = 8_388_608.0;
-    ((value + 128.0).clamp(0.0, 255.0) + ROUND).to_bits() as u8
+    rounded((value + 128.0).clamp(0.0, 255.0)) as u8
 }
 
 /// The transform of each column.
