@@ -2,12 +2,13 @@
 
 use rand::{Rng, RngExt};
 
+use super::transform::transform;
 use crate::image::Image;
 use crate::sample::cut;
 use crate::wide::{Work, wide};
 
 /// What lies outside of an image.
-const FILL: u8 = 128;
+pub(super) const FILL: u8 = 128;
 
 /// How values between pixels are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Filter {
     }
 
     /// Pixels before and after the first one that count.
-    fn reach(self) -> (i64, i64) {
+    pub fn reach(self) -> (i64, i64) {
         match self {
             Self::Bilinear => (0, 1),
             Self::Bicubic => (1, 2),
@@ -81,10 +82,6 @@ impl<const N: usize, V: Fn([f32; N], f32) -> f32> Work for Between<'_, N, V> {
     }
 }
 
-/// Where in the image a pixel of the result comes from: `x' = a x + b y + c`, `y' = d x + e y + f` for the centres
-/// of pixels.
-type Matrix = [f64; 6];
-
 /// Shears rows against each other; at 1 each by its distance from the top.
 pub(super) fn shear_x(image: &mut Image, factor: f64, filter: Filter) {
     shift_rows(image, |y| factor * (y as f64 + 0.5), filter);
@@ -121,167 +118,6 @@ pub(super) fn rotate(image: &mut Image, degrees: f64, filter: Filter) {
         moved(-sin, cos, centre[1]),
     ];
     transform(image, matrix, filter);
-}
-
-fn transform(image: &mut Image, matrix: Matrix, filter: Filter) {
-    let mut from = image.clone();
-    // So that the lanes of a pixel can be read at once.
-    from.pixels.resize(from.pixels.len() + LANES, 0);
-    match image.channels {
-        1 => transform_channels::<1>(&mut image.pixels, &from, matrix, filter),
-        3 => transform_channels::<3>(&mut image.pixels, &from, matrix, filter),
-        _ => unreachable!("images have 1 or 3 channels"),
-    }
-}
-
-fn transform_channels<const CHANNELS: usize>(
-    out: &mut [u8],
-    from: &Image,
-    matrix: Matrix,
-    filter: Filter,
-) {
-    match filter {
-        Filter::Bilinear => wide(Transform::<CHANNELS, 2, _> {
-            out,
-            from,
-            matrix,
-            filter,
-            value: line,
-        }),
-        Filter::Bicubic => wide(Transform::<CHANNELS, 4, _> {
-            out,
-            from,
-            matrix,
-            filter,
-            value: cubic,
-        }),
-    }
-}
-
-/// Samples that are read for each pixel. Those beyond its channels mean nothing.
-const LANES: usize = 4;
-
-/// Pixels that are made together.
-const BLOCK: usize = 16;
-
-/// A value for each lane of a block.
-type Block<T> = [[T; LANES]; BLOCK];
-
-/// Pixels of values between `N` rows of `N` pixels.
-struct Transform<'a, const CHANNELS: usize, const N: usize, V> {
-    out: &'a mut [u8],
-    /// With [`LANES`] samples after the last.
-    from: &'a Image,
-    matrix: Matrix,
-    filter: Filter,
-    value: V,
-}
-
-impl<const CHANNELS: usize, const N: usize, V: Fn([f32; N], f32) -> f32> Work
-    for Transform<'_, CHANNELS, N, V>
-{
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let [a, b, c, d, e, f] = self.matrix;
-        let from = self.from;
-        let (width, height) = (from.width as f64, from.height as f64);
-        let (before, after) = self.filter.reach();
-        let (first, after) = (before as f64, after as f64);
-        let (before, stride) = (before as i32, from.width as i32);
-        for (y, row) in self.out.chunks_exact_mut(from.width * CHANNELS).enumerate() {
-            let y = y as f64 + 0.5;
-            for (block, pixels) in row.chunks_mut(BLOCK * CHANNELS).enumerate() {
-                let at = |column: usize| {
-                    let x = (block * BLOCK) as f64 + (column as f64 + 0.5);
-                    (a * x + b * y + c, d * x + e * y + f)
-                };
-                // Where all that a pixel is made of lies within the image: its first sample, and how far beyond it lies.
-                // Others follow.
-                let mut inside = [false; BLOCK];
-                let mut starts = [0; BLOCK];
-                let (mut across, mut down) = ([[0.0; LANES]; BLOCK], [[0.0; LANES]; BLOCK]);
-                for column in 0..BLOCK {
-                    let (x, y) = at(column);
-                    let (left, top) = (x - 0.5, y - 0.5);
-                    inside[column] = (left >= first)
-                        & (left < width - after)
-                        & (top >= first)
-                        & (top < height - after);
-                    let ((x, dx), (y, dy)) = (parts(left), parts(top));
-                    let pixel = y
-                        .wrapping_sub(before)
-                        .wrapping_mul(stride)
-                        .wrapping_add(x.wrapping_sub(before));
-                    starts[column] = pixel.wrapping_mul(CHANNELS as i32);
-                    across[column] = [dx; LANES];
-                    down[column] = [dy; LANES];
-                }
-                let mut around = [[[[0; LANES]; BLOCK]; N]; N];
-                for column in 0..BLOCK {
-                    if !inside[column] {
-                        continue;
-                    }
-                    for (i, row) in around.iter_mut().enumerate() {
-                        let start = starts[column] as usize + i * from.width * CHANNELS;
-                        let samples = &from.pixels[start..][..(N - 1) * CHANNELS + LANES];
-                        for (i, block) in row.iter_mut().enumerate() {
-                            block[column].copy_from_slice(&samples[i * CHANNELS..][..LANES]);
-                        }
-                    }
-                }
-                let made = between(&around, &across, &down, &self.value);
-                for (column, pixel) in pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
-                    let (x, y) = at(column);
-                    if inside[column] {
-                        pixel.copy_from_slice(&made[column][..CHANNELS]);
-                    } else if x < 0.0 || x >= width || y < 0.0 || y >= height {
-                        pixel.fill(FILL);
-                    } else {
-                        Sampled::new(from, x - 0.5, y - 0.5).fill(pixel, self.filter);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The whole part and the broken part of a place within the image. Of others they mean nothing.
-#[inline(always)]
-fn parts(place: f64) -> (i32, f32) {
-    /// In numbers of this size the lowest bit is worth 1, so that adding it rounds.
-    const ROUND: f64 = 4_503_599_627_370_496.0;
-    let near = place + ROUND;
-    // What was rounded up is one too many.
-    let above = near - ROUND > place;
-    let whole = near - ROUND - f64::from(u8::from(above));
-    let bits = near.to_bits() as i32;
-    (bits.wrapping_sub(i32::from(above)), (place - whole) as f32)
-}
-
-/// The values between `N` rows of `N` pixels, lane by lane, `across` and `down` beyond the first that counts.
-#[inline(always)]
-fn between<const N: usize>(
-    around: &[[Block<u8>; N]; N],
-    across: &Block<f32>,
-    down: &Block<f32>,
-    value: impl Fn([f32; N], f32) -> f32,
-) -> Block<u8> {
-    let mut made = [[0; LANES]; BLOCK];
-    // Not by `map`, which would not be compiled for wide registers.
-    for (i, sample) in made.as_flattened_mut().iter_mut().enumerate() {
-        let mut rows = [0.0; N];
-        for (found, row) in rows.iter_mut().zip(around) {
-            let mut values = [0.0; N];
-            for (value, block) in values.iter_mut().zip(row) {
-                *value = f32::from(block.as_flattened()[i]);
-            }
-            *found = value(values, across.as_flattened()[i]);
-        }
-        *sample = cut(value(rows, down.as_flattened()[i]));
-    }
-    made
 }
 
 /// Where all that a row of pixels is made of lies within a row of `length`, if they are moved by `shift`: those pixels; and the
@@ -383,7 +219,7 @@ fn shift_columns(image: &mut Image, shift: impl Fn(usize) -> f64, filter: Filter
 }
 
 /// A place in an image: the pixel at its upper left, and how far beyond it lies.
-struct Sampled<'a> {
+pub(super) struct Sampled<'a> {
     image: &'a Image,
     x: i64,
     y: i64,
@@ -392,7 +228,7 @@ struct Sampled<'a> {
 }
 
 impl<'a> Sampled<'a> {
-    fn new(image: &'a Image, x: f64, y: f64) -> Self {
+    pub fn new(image: &'a Image, x: f64, y: f64) -> Self {
         Self {
             image,
             x: x.floor() as i64,
@@ -403,7 +239,7 @@ impl<'a> Sampled<'a> {
     }
 
     /// The pixel at the place.
-    fn fill(&self, pixel: &mut [u8], filter: Filter) {
+    pub fn fill(&self, pixel: &mut [u8], filter: Filter) {
         for (channel, sample) in pixel.iter_mut().enumerate() {
             *sample = cut(match filter {
                 Filter::Bilinear => self.bilinear(channel),
@@ -436,13 +272,13 @@ impl<'a> Sampled<'a> {
 
 /// Between two values. Of equal ones it is the same, and not a bit less, which would be cut to the one below.
 #[inline(always)]
-fn line([v1, v2]: [f32; 2], d: f32) -> f32 {
+pub(super) fn line([v1, v2]: [f32; 2], d: f32) -> f32 {
     v1 + (v2 - v1) * d
 }
 
 /// The cubic through four values at -1, 0, 1 and 2 with coefficient -1, at `d` between the middle ones.
 #[inline(always)]
-fn cubic([v1, v2, v3, v4]: [f32; 4], d: f32) -> f32 {
+pub(super) fn cubic([v1, v2, v3, v4]: [f32; 4], d: f32) -> f32 {
     let p2 = v3 - v1;
     let p3 = 2.0 * (v1 - v2) + v3 - v4;
     let p4 = v2 - v1 - v3 + v4;
@@ -453,6 +289,7 @@ fn cubic([v1, v2, v3, v4]: [f32; 4], d: f32) -> f32 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::transform::Matrix;
     use super::*;
 
     /// Pixel by pixel, as [`Sampled`] reads them at the edges.

@@ -12,6 +12,7 @@ mod policy;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 pub use auto::{AugmentError, AutoAugment};
 pub(crate) use erase::Erasure;
