@@ -2,13 +2,14 @@
 //!
 //! A batch is cut into parcels of a few images. A free thread makes the next parcel, the consumer normalises them into one batch,
 //! which costs what copying them would: so all threads work on one batch however large it is, and memory is bounded by two
-//! batches of 8-bit samples. Every random choice is keyed by its place in the run, never by the thread
-//! that happens to make it.
+//! batches of 8-bit samples (and the noise of what is erased) beside the one that is handed out. Every random choice is keyed by
+//! its place in the run, never by the thread that happens to make it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ahead::Ahead;
+use crate::decode::ImageError;
 use crate::error::DataError;
 use crate::order;
 use crate::picture::Picture;
@@ -343,11 +344,7 @@ impl Plan {
             // An image that is drawn again is changed in another way.
             let key = first_key.wrapping_add(if repeats { place } else { image } as u64);
             let mut rng = creamery_rng::stream(seed, "augment", key);
-            let stored = self.split.stored(image)?;
-            let picture = Picture::of(&stored);
-            let done = picture.and_then(|picture| self.transform.train(&picture, &mut rng));
-            let square = done.map_err(|fault| self.split.fault(image, fault))?;
-            Ok((square, self.split.label(image)))
+            self.labelled(image, |picture| self.transform.train(picture, &mut rng))
         };
         images.map(make).collect()
     }
@@ -366,13 +363,19 @@ impl Plan {
     }
 
     fn evaluation_parcel(&self, places: impl Iterator<Item = usize>) -> Result<Parcel, DataError> {
-        let make = |image| {
-            let stored = self.split.stored(image)?;
-            let picture = Picture::of(&stored);
-            let done = picture.and_then(|picture| self.transform.evaluate(&picture));
-            let square = done.map_err(|fault| self.split.fault(image, fault))?;
-            Ok((square, self.split.label(image)))
-        };
+        let make = |image| self.labelled(image, |picture| self.transform.evaluate(picture));
         places.map(make).collect()
+    }
+
+    /// What `change` makes of an image, with its label.
+    fn labelled(
+        &self,
+        image: usize,
+        change: impl FnOnce(&Picture) -> Result<Square, ImageError>,
+    ) -> Result<(Square, usize), DataError> {
+        let stored = self.split.stored(image)?;
+        let square = Picture::of(&stored).and_then(|picture| change(&picture));
+        let square = square.map_err(|fault| self.split.fault(image, fault))?;
+        Ok((square, self.split.label(image)))
     }
 }

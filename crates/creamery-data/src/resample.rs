@@ -187,7 +187,7 @@ fn weigh<'a, T: Copy + Into<f32> + 'a>(
     weights: &[f32],
     row: impl Fn(usize) -> &'a [T],
 ) {
-    /// As many as there are where an image is made smaller by half.
+    /// All that bilinear resizing to a third needs.
     const TOGETHER: usize = 6;
     for start in (0..weights.len()).step_by(TOGETHER) {
         let row = |i| row(start + i);
@@ -203,7 +203,7 @@ fn weigh<'a, T: Copy + Into<f32> + 'a>(
     }
 }
 
-/// Adds `N` rows times their weights; the rows from 0 on to nothing.
+/// Adds `N` rows times their weights to `out`; where they are the first (`start` is 0), replaces what is there.
 #[inline(always)]
 fn add<'a, const N: usize, T: Copy + Into<f32> + 'a>(
     out: &mut [f32],

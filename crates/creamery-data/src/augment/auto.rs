@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-use super::affine::Filter;
+use super::filter::Filter;
 use super::policy::{CIFAR, IMAGENET, Policy};
 use super::table::{FULL, Range, operation};
 use crate::image::Image;

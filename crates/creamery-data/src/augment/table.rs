@@ -2,8 +2,9 @@
 
 use rand::{Rng, RngExt};
 
-use super::affine::{self, Filter};
 use super::colour;
+use super::filter::Filter;
+use super::{rotate, shift};
 use crate::image::Image;
 
 /// The level that stands for the end of a range.
@@ -96,7 +97,7 @@ pub(super) const OPERATIONS: [Operation; 23] = {
         operation("AutoContrast", None, Plain(colour::auto_contrast)),
         operation("Equalize", None, Plain(colour::equalize)),
         operation("Invert", None, Plain(colour::invert)),
-        operation("Rotate", Signed(30.0), Geometric(affine::rotate)),
+        operation("Rotate", Signed(30.0), Geometric(rotate::rotate)),
         operation("Posterize", Bits, Colour(colour::posterize)),
         operation("PosterizeIncreasing", BitsIncreasing, Colour(colour::posterize)),
         operation("PosterizeOriginal", BitsOriginal, Colour(colour::posterize)),
@@ -111,10 +112,10 @@ pub(super) const OPERATIONS: [Operation; 23] = {
         operation("BrightnessIncreasing", EnhanceIncreasing, Colour(colour::brightness)),
         operation("Sharpness", Enhance, Colour(colour::sharpness)),
         operation("SharpnessIncreasing", EnhanceIncreasing, Colour(colour::sharpness)),
-        operation("ShearX", Signed(0.3), Geometric(affine::shear_x)),
-        operation("ShearY", Signed(0.3), Geometric(affine::shear_y)),
-        operation("TranslateXRel", Signed(0.45), Geometric(affine::translate_x)),
-        operation("TranslateYRel", Signed(0.45), Geometric(affine::translate_y)),
+        operation("ShearX", Signed(0.3), Geometric(shift::shear_x)),
+        operation("ShearY", Signed(0.3), Geometric(shift::shear_y)),
+        operation("TranslateXRel", Signed(0.45), Geometric(shift::translate_x)),
+        operation("TranslateYRel", Signed(0.45), Geometric(shift::translate_y)),
         operation("Identity", None, Plain(|_| ())),
     ]
 };

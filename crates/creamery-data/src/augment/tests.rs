@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::affine::Filter;
 use super::auto::AutoAugment;
+use super::filter::Filter;
 use super::table::{OPERATIONS, operation};
 use crate::image::Image;
 

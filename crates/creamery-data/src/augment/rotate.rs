@@ -1,18 +1,35 @@
-//! Images of which every pixel comes from a place of its own, such as turned ones.
+//! Turned images, as Pillow's `Image.rotate` computes them.
 //!
-//! What pixels are made of is gathered for a block of them, so that a block is computed at once.
+//! Every pixel comes from a place of its own. What pixels are made of is gathered for a block of them, so that a block is computed
+//! at once.
 
-use super::affine::{FILL, Filter, Sampled, cubic, line};
+use super::filter::{FILL, Filter, Sampled, cubic, line};
 use crate::image::Image;
 use crate::sample::cut;
 use crate::wide::{Work, wide};
 
 /// Where in the image a pixel of the result comes from: `x' = a x + b y + c`, `y' = d x + e y + f` for the centres
 /// of pixels.
-pub(super) type Matrix = [f64; 6];
+type Matrix = [f64; 6];
+
+/// Turns the image about its centre, by degrees against the clock.
+pub(super) fn rotate(image: &mut Image, degrees: f64, filter: Filter) {
+    let (sin, cos) = (-degrees.to_radians()).sin_cos();
+    let centre = [image.width as f64 / 2.0, image.height as f64 / 2.0];
+    let moved = |a: f64, b: f64, centre_own: f64| centre_own - a * centre[0] - b * centre[1];
+    let matrix = [
+        cos,
+        sin,
+        moved(cos, sin, centre[0]),
+        -sin,
+        cos,
+        moved(-sin, cos, centre[1]),
+    ];
+    transform(image, matrix, filter);
+}
 
 /// Replaces each pixel by what lies at its place.
-pub(super) fn transform(image: &mut Image, matrix: Matrix, filter: Filter) {
+fn transform(image: &mut Image, matrix: Matrix, filter: Filter) {
     let mut from = image.clone();
     // So that the lanes of a pixel can be read at once.
     from.pixels.resize(from.pixels.len() + LANES, 0);
@@ -30,14 +47,14 @@ fn transform_channels<const CHANNELS: usize>(
     filter: Filter,
 ) {
     match filter {
-        Filter::Bilinear => wide(Transform::<CHANNELS, 2, _> {
+        Filter::Bilinear => wide(Turned::<CHANNELS, 2, _> {
             out,
             from,
             matrix,
             filter,
             value: line,
         }),
-        Filter::Bicubic => wide(Transform::<CHANNELS, 4, _> {
+        Filter::Bicubic => wide(Turned::<CHANNELS, 4, _> {
             out,
             from,
             matrix,
@@ -57,7 +74,7 @@ const BLOCK: usize = 16;
 type Block<T> = [[T; LANES]; BLOCK];
 
 /// Pixels of values between `N` rows of `N` pixels.
-struct Transform<'a, const CHANNELS: usize, const N: usize, V> {
+struct Turned<'a, const CHANNELS: usize, const N: usize, V> {
     out: &'a mut [u8],
     /// With [`LANES`] samples after the last.
     from: &'a Image,
@@ -67,7 +84,7 @@ struct Transform<'a, const CHANNELS: usize, const N: usize, V> {
 }
 
 impl<const CHANNELS: usize, const N: usize, V: Fn([f32; N], f32) -> f32> Work
-    for Transform<'_, CHANNELS, N, V>
+    for Turned<'_, CHANNELS, N, V>
 {
     type Output = ();
 
@@ -87,10 +104,12 @@ impl<const CHANNELS: usize, const N: usize, V: Fn([f32; N], f32) -> f32> Work
                 let around = places.gather::<CHANNELS, N>(from);
                 let made = places.values(&around, &self.value);
                 for (column, pixel) in pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
-                    let (x, y) = at(column);
                     if places.inside[column] {
                         pixel.copy_from_slice(&made[column][..CHANNELS]);
-                    } else if x < 0.0 || x >= width || y < 0.0 || y >= height {
+                        continue;
+                    }
+                    let (x, y) = at(column);
+                    if x < 0.0 || x >= width || y < 0.0 || y >= height {
                         pixel.fill(FILL);
                     } else {
                         Sampled::new(from, x - 0.5, y - 0.5).fill(pixel, self.filter);
@@ -105,9 +124,9 @@ impl<const CHANNELS: usize, const N: usize, V: Fn([f32; N], f32) -> f32> Work
 struct Places {
     /// Of which pixels all that they are made of lies within the image. Of others the rest means nothing.
     inside: [bool; BLOCK],
-    /// The first of the pixels that one is made of, counted through the image.
+    /// The upper left of all that a pixel is made of, counted through the image.
     first: [i32; BLOCK],
-    /// How far beyond the first that counts it lies, in pixels.
+    /// How far to the right of a whole pixel it lies, and how far below: once for each lane.
     across: Block<f32>,
     down: Block<f32>,
 }
@@ -147,11 +166,11 @@ impl Places {
             if !inside {
                 continue;
             }
-            for (i, row) in around.iter_mut().enumerate() {
-                let start = (self.first[column] as usize + i * from.width) * CHANNELS;
+            for (down, row) in around.iter_mut().enumerate() {
+                let start = (self.first[column] as usize + down * from.width) * CHANNELS;
                 let samples = &from.pixels[start..][..(N - 1) * CHANNELS + LANES];
-                for (i, block) in row.iter_mut().enumerate() {
-                    block[column].copy_from_slice(&samples[i * CHANNELS..][..LANES]);
+                for (right, block) in row.iter_mut().enumerate() {
+                    block[column].copy_from_slice(&samples[right * CHANNELS..][..LANES]);
                 }
             }
         }
@@ -194,4 +213,27 @@ fn parts(place: f64) -> (i32, f32) {
     let whole = near - ROUND - f64::from(u8::from(above));
     let bits = near.to_bits() as i32;
     (bits.wrapping_sub(i32::from(above)), (place - whole) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::filter::naive::{noise, pixel_by_pixel};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn images_are_made_as_pixels_alone_are(
+            width in 1usize..24, height in 1usize..24, grey: bool, cubic: bool, seed: u64,
+            matrix in prop::array::uniform6(-1.5f64..1.5),
+        ) {
+            let mut image = noise(width, height, grey, seed);
+            let mut wanted = image.clone();
+            let filter = if cubic { Filter::Bicubic } else { Filter::Bilinear };
+            pixel_by_pixel(&mut wanted, matrix, filter);
+            transform(&mut image, matrix, filter);
+            prop_assert_eq!(image, wanted);
+        }
+    }
 }
