@@ -367,6 +367,7 @@ fn what_cannot_be_selected_is_refused() {
     refuse(&|c| c.select.population = 0, "select.population");
     refuse(&|c| c.data.validation = 0.1, "`data.validation` is 0.1");
     refuse(&|c| c.seed = 3, "`seed` is 3");
+    refuse(&|c| c.data.split_seed = Some(9), "`data.split_seed` is 9");
 
     // A budget without a path of the board is only known when the board has been asked.
     let mut config = SelectConfig::of(&trained.config);

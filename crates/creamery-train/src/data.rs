@@ -39,7 +39,7 @@ impl RunData {
     }
 
     /// Splits and normalises an opened data set for networks of `resolution` pixels. The split and the
-    /// normalisation depend on the data and `seed` alone.
+    /// normalisation depend on the data and, if [`DataSettings::split_seed`] is not given, the run's `seed`.
     ///
     /// # Errors
     /// If there are too few images to hold any out, or images cannot be read.
@@ -51,6 +51,7 @@ impl RunData {
     ) -> Result<Self, TrainError> {
         let held_out = (set.train.len() as f64 * settings.validation).round() as usize;
         let (train, validation) = if settings.validation > 0.0 {
+            let seed = settings.split_seed.unwrap_or(seed);
             let (train, validation) = hold_out(&set.train, held_out, seed)?;
             (train, Some(validation))
         } else {
@@ -87,5 +88,29 @@ impl RunData {
     /// Images held out.
     pub fn validation_images(&self) -> usize {
         self.validation.as_ref().map_or(0, Split::len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_split_is_of_the_runs_seed_or_of_its_own() {
+        let set = RunData::open(&DataSettings::default()).unwrap();
+        let held_out = |split_seed, seed| {
+            let settings = DataSettings {
+                split_seed,
+                ..DataSettings::default()
+            };
+            let data = RunData::prepare(set.clone(), &settings, 28, seed).unwrap();
+            let held_out = data.validation.unwrap();
+            (0..held_out.len())
+                .map(|i| held_out.image(i).unwrap().pixels)
+                .collect::<Vec<_>>()
+        };
+        let ours = held_out(None, 7);
+        assert!(held_out(Some(7), 8) == ours);
+        assert!(held_out(Some(8), 7) != ours);
     }
 }

@@ -17,6 +17,8 @@ pub struct DataSettings {
     pub source: String,
     /// Share of the training images that is held out to choose by, in [0, 0.5].
     pub validation: f64,
+    /// Decides which those are; the run's seed if not given.
+    pub split_seed: Option<u64>,
     /// Pixels of padding for random crops; the data set's own if not given.
     pub crop_padding: Option<usize>,
     /// Crops of at least this share of an image, resized, instead of padded ones: 0.08 for photographs.
@@ -57,6 +59,7 @@ impl Default for DataSettings {
         Self {
             source: "fashion-mini".into(),
             validation: 0.1,
+            split_seed: None,
             crop_padding: None,
             crop_scale: None,
             crop_fraction: None,

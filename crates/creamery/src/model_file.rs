@@ -69,6 +69,11 @@ impl RunSettings {
         })?;
         Ok(Some(settings))
     }
+
+    /// What decided which images were held out.
+    pub fn split_seed(&self) -> u64 {
+        self.data.split_seed.unwrap_or(self.seed)
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::run_args::{PlaceArgs, at};
 use crate::shell::quoted;
 
 /// Settings that the state of a run depends on, so that going on with others would train something else.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 13] = [
     "method",
     "paths_per_step",
     "seed",
@@ -36,6 +36,7 @@ const FIXED: [&str; 12] = [
     "train.batch",
     "train.optimizer",
     "data.validation",
+    "data.split_seed",
 ];
 
 /// The weights that a retraining starts from.

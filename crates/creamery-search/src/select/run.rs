@@ -73,12 +73,18 @@ impl SelectConfig {
                 "`budget.buckets` is 0, but must be at least 1".into(),
             ));
         }
-        let own = [self.seed.to_string(), self.data.validation.to_string()];
-        let runs = [run.seed.to_string(), run.data.validation.to_string()];
-        let keys = ["seed", "data.validation"]
-            .iter()
-            .zip(own.iter().zip(&runs));
-        for (key, (own, run)) in keys {
+        let decides = |seed: u64, data: &DataSettings| {
+            [
+                ("seed", seed.to_string()),
+                ("data.validation", data.validation.to_string()),
+                (
+                    "data.split_seed",
+                    data.split_seed.unwrap_or(seed).to_string(),
+                ),
+            ]
+        };
+        let own = decides(self.seed, &self.data);
+        for ((key, own), (_, run)) in own.into_iter().zip(decides(run.seed, &run.data)) {
             if own != run {
                 return Err(ConfigError::Value(format!(
                     "`{key}` is {own}, but the run held its images out with {run}: leave it so; --seed and `select.seed` are the selection's own seed"

@@ -96,6 +96,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Answer, CommandError> 
         config.seed,
     )?;
     let inherited = args.inherited(&config, &found, previous.as_ref(), &data)?;
+    if previous.is_none()
+        && let Some(run) = run_of_weights(&config, &found)?
+    {
+        note_trained_on(&config, &run, global);
+    }
     if let (Some(model), Init::File(_)) = (&inherited, &config.init) {
         note_classes(model, &data.set, global);
     }
@@ -232,10 +237,22 @@ impl Args {
         if let Some(previous) = previous {
             return Ok(resolve(previous.config.clone())?);
         }
-        Ok(match &found.origin {
-            Some(origin) => RetrainConfig::after_search(&found.space, &data_of(origin)?, resolve)?,
-            None => resolve(RetrainConfig::defaults(&found.space))?,
-        })
+        let after = |data: Option<&DataSettings>| match data {
+            Some(data) => RetrainConfig::after_search(&found.space, data, resolve),
+            None => resolve(RetrainConfig::defaults(&found.space)),
+        };
+        let data = found.origin.as_ref().map(data_of).transpose()?;
+        let config = after(data.as_ref())?;
+        let Some(run) = run_of_weights(&config, found)? else {
+            return Ok(config);
+        };
+        // What the weights were trained on cannot be held out: it would flatter them.
+        let data = data.filter(|data| data.source == config.data.source);
+        Ok(after(Some(&DataSettings {
+            source: config.data.source,
+            split_seed: Some(run.split_seed()),
+            ..data.unwrap_or_default()
+        }))?)
     }
 
     /// The network with the weights that it had in the run that it comes from, if it is to start so.
@@ -268,6 +285,38 @@ impl Args {
         }
         model.input.check(&data.set)?;
         Ok(Some(model))
+    }
+}
+
+/// The settings of the run that made the weights to start from, if it had the same images.
+fn run_of_weights(
+    config: &RetrainConfig,
+    found: &Found,
+) -> Result<Option<RunSettings>, CommandError> {
+    let folder = match (&config.init, &found.origin) {
+        (Init::Inherit, Some(origin)) => origin.folder.clone(),
+        (Init::File(path), _) => model_meant(INIT, path)?.with_file_name(""),
+        _ => return Ok(None),
+    };
+    let run = RunSettings::of(&folder)?;
+    Ok(run.filter(|run| run.data.source == config.data.source))
+}
+
+/// Tells if images that are held out here were trained on where the weights come from.
+fn note_trained_on(config: &RetrainConfig, run: &RunSettings, global: &Global) {
+    let (share, before) = (config.data.validation, run.data.validation);
+    let same = config.data.split_seed.unwrap_or(config.seed) == run.split_seed();
+    if share > 0.0 && (share > before || !same) {
+        let mend = match before {
+            0.0 => "--set data.validation=0, or --init scratch".to_owned(),
+            _ => format!(
+                "--set data.validation={before} --set data.split_seed={}",
+                run.split_seed()
+            ),
+        };
+        global.note(&format!(
+            "the weights to start from were trained on some of the images held out here, whose accuracy flatters them: {mend}"
+        ));
     }
 }
 

@@ -151,6 +151,10 @@ fn resuming_with_settings_that_the_state_depends_on() {
                 "--set data.validation=0.1",
                 "`data.validation` 0.2, which cannot become 0.1",
             ),
+            (
+                "--set data.split_seed=1",
+                "`data.split_seed` none, which cannot become 1",
+            ),
             ("--set train.optimizer=rmsprop", "`train.optimizer` \"sgd\""),
             ("--epochs 1", "`train.epochs` 2, which cannot become 1"),
         ] {

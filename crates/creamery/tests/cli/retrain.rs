@@ -43,6 +43,41 @@ fn an_unknown_recipe_is_told_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn what_weights_were_trained_on_is_not_held_out_from_them() {
+    let place = Place::with_digits();
+    place.done(&format!("-q retrain tiny.json {TINY} --seed 3 --out first"));
+    let seed = |run: &str| setting(&place, run, "data.split_seed").as_integer();
+    let notes = |line: &str| String::from_utf8(place.run(line).stderr).unwrap();
+    // By its run, by its file, and as what an architecture comes with.
+    let again = format!("--plain retrain first {TINY} --seed 4");
+    for (run, init) in [
+        ("a", "first"),
+        ("b", "first/model.safetensors"),
+        ("c", "inherit"),
+    ] {
+        let told = notes(&format!("{again} --init {init} --out {run}"));
+        assert!(!told.contains("flatters"), "{told}");
+        assert_eq!(seed(run), Some(3), "--init {init}");
+    }
+    let told = notes(&format!(
+        "{again} --init first --set data.split_seed=4 --out other"
+    ));
+    assert!(
+        told.contains("flatters") && told.contains("data.validation=0.2 --set data.split_seed=3"),
+        "{told}"
+    );
+    let told = notes(&format!(
+        "{again} --init first --set data.validation=0.3 --out more"
+    ));
+    assert!(told.contains("flatters"), "{told}");
+    assert_eq!(seed("more"), Some(3));
+    // Nothing was trained on, so the run's own seed decides.
+    place.done(&format!("-q {} --out fresh", again.replace("--plain ", "")));
+    let text = String::from_utf8(place.read("fresh/run.toml")).unwrap();
+    assert!(!text.contains("split_seed"), "{text}");
+}
+
+#[test]
 fn a_teacher_is_kept_with_the_run_that_it_teaches() {
     let place = Place::with_digits();
     place.done(&format!("-q retrain tiny.json {TINY} --out large"));
